@@ -1,0 +1,212 @@
+"""Exponential buckets: the arithmetic, and `Distribution`, a reading of them.
+
+16 logarithmic sub-buckets per octave. Octave ``o`` covers (2**(o-1), 2**o];
+its sub-bucket ``i`` (0..15) covers (2**(o-1) * 2**(i/16), 2**(o-1) * 2**((i+1)/16)].
+Three more cells hold zeros, values up to `LOWEST` and values above `HIGHEST`.
+A bucket's middle is at most 2.2 % from any value in it. Buckets add and subtract,
+so distributions merge over labels, processes and time; a reservoir can't.
+
+The cells being counted in belong to ``instruments``; here they are only read.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+SUBS = 16
+LOWEST_OCTAVE = -29
+HIGHEST_OCTAVE = 34
+LOWEST = 2.0 ** (LOWEST_OCTAVE - 1)
+HIGHEST = 2.0**HIGHEST_OCTAVE
+
+#: Upper edges of an octave's sub-buckets as frexp mantissas, the lower edge in front.
+EDGES = tuple(2.0 ** (i / SUBS - 1) for i in range(SUBS))
+
+#: The key under which the three special cells are kept beside the octaves.
+SPECIAL = 1000
+ZERO, BELOW, ABOVE = range(3)
+
+_HALF_BUCKET = 2.0 ** (0.5 / SUBS)
+
+
+def locate(value: float) -> tuple[int, int]:
+    """(octave, sub-bucket) of a value in (`LOWEST`, `HIGHEST`].
+
+    Exact at every edge: frexp is, and a mantissa of exactly 0.5 (a power of
+    two) belongs to the octave below, as its upper edge.
+    """
+    mantissa, exponent = math.frexp(value)
+    index = (exponent << 4) + bisect_left(EDGES, mantissa) - 1
+    return index >> 4, index & 15
+
+
+def upper_edge(octave: int, sub: int) -> float:
+    """The (inclusive) upper edge of a bucket."""
+    if sub == SUBS - 1:
+        return math.ldexp(1.0, octave)
+    return math.ldexp(EDGES[sub + 1], octave)
+
+
+class Distribution:
+    """How many values fell into which bucket, and their sum; immutable.
+
+    ``octaves`` maps an octave to its 16 counts and holds only octaves in use;
+    ``special`` are the counts of zeros, values up to `LOWEST` and values above
+    `HIGHEST`; ``sum`` is the sum of all values, in the instrument's unit.
+    """
+
+    __slots__ = ("_count", "octaves", "special", "sum")
+
+    octaves: Mapping[int, Sequence[int]]
+    special: Sequence[int]
+    sum: float
+
+    def __init__(
+        self,
+        octaves: Mapping[int, Sequence[int]] | None = None,
+        special: Sequence[int] = (0, 0, 0),
+        sum: float = 0.0,
+    ) -> None:
+        self.octaves = octaves or {}
+        self.special = special
+        self.sum = sum
+        self._count: int | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Distribution:
+        """The distribution of some non-negative numbers."""
+        octaves: dict[int, list[int]] = {}
+        special = [0, 0, 0]
+        total = 0.0
+        for value in values:
+            total += value
+            if value > HIGHEST:
+                special[ABOVE] += 1
+            elif value > LOWEST:
+                octave, sub = locate(value)
+                octaves.setdefault(octave, [0] * SUBS)[sub] += 1
+            else:
+                special[BELOW if value else ZERO] += 1
+        return cls(octaves, special, total)
+
+    @property
+    def count(self) -> int:
+        """How many values; the sum of the buckets, so that the two always agree."""
+        if self._count is None:
+            self._count = sum(map(sum, self.octaves.values())) + sum(self.special)
+        return self._count
+
+    @property
+    def mean(self) -> float:
+        """The arithmetic mean, 0 if empty."""
+        return self.sum / self.count if self.count else 0.0
+
+    @property
+    def min(self) -> float:
+        """The smallest value, as near as its bucket tells; 0 if empty."""
+        return self.percentile(0)
+
+    @property
+    def max(self) -> float:
+        """The largest value, as near as its bucket tells; 0 if empty."""
+        return self.percentile(100)
+
+    def percentile(self, percent: float) -> float:
+        """The nearest-rank percentile (0 to 100), within 2.2 %; 0 if empty.
+
+        Nearest rank: the smallest value such that at least ``percent`` of all
+        values are no larger. Values beyond the range read as its nearer end.
+        """
+        return self.percentiles((percent,))[0]
+
+    def percentiles(self, percents: Sequence[float]) -> list[float]:
+        """Several percentiles, given in rising order, in one walk over the buckets."""
+        result: list[float] = []
+        buckets = self._buckets()
+        seen = 0
+        middle = 0.0
+        for percent in percents:
+            rank = max(1, math.ceil(self.count * percent / 100))
+            while seen < rank:
+                _, middle, number = next(buckets, (0.0, 0.0, rank))
+                seen += number
+            result.append(middle)
+        return result
+
+    def below(self, bounds: Sequence[float]) -> list[int]:
+        """For each bound (rising, finite, exact bucket edges) how many values are <= it."""
+        result = []
+        buckets = self._buckets()
+        seen = pending = 0
+        edge = -1.0
+        for bound in bounds:
+            while edge <= bound and edge < math.inf:
+                seen += pending
+                edge, _, pending = next(buckets, (math.inf, 0.0, 0))
+            result.append(seen)
+        return result
+
+    def _buckets(self) -> Iterator[tuple[float, float, int]]:
+        """(upper edge, representative value, count) of each bucket in use, rising."""
+        zero, tiny, huge = self.special
+        if zero:
+            yield 0.0, 0.0, zero
+        if tiny:
+            yield LOWEST, LOWEST, tiny
+        for octave in sorted(self.octaves):
+            for sub, number in enumerate(self.octaves[octave]):
+                if number:
+                    edge = upper_edge(octave, sub)
+                    yield edge, edge / _HALF_BUCKET, number
+        if huge:
+            yield math.inf, HIGHEST, huge
+
+    def __add__(self, other: Distribution) -> Distribution:
+        octaves = dict(self.octaves)
+        for octave, counts in other.octaves.items():
+            mine = octaves.get(octave)
+            octaves[octave] = counts if mine is None else [a + b for a, b in zip(mine, counts)]
+        special = [a + b for a, b in zip(self.special, other.special)]
+        return Distribution(octaves, special, self.sum + other.sum)
+
+    def __sub__(self, earlier: Distribution) -> Distribution:
+        """What came since ``earlier``, a previous reading of the same instrument.
+
+        If anything shrank, the instrument was reset in between and everything
+        it has now came since.
+        """
+        octaves: dict[int, Sequence[int]] = {}
+        for octave, counts in self.octaves.items():
+            before = earlier.octaves.get(octave)
+            if before is None:
+                octaves[octave] = counts
+                continue
+            change = [a - b for a, b in zip(counts, before)]
+            if min(change) < 0:
+                return self
+            if any(change):
+                octaves[octave] = change
+        special = [a - b for a, b in zip(self.special, earlier.special)]
+        if min(special) < 0 or earlier.octaves.keys() - self.octaves.keys():
+            return self
+        return Distribution(octaves, special, self.sum - earlier.sum)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Distribution):
+            return NotImplemented
+        return (
+            self.sum == other.sum
+            and tuple(self.special) == tuple(other.special)
+            and {o: tuple(c) for o, c in self.octaves.items() if any(c)}
+            == {o: tuple(c) for o, c in other.octaves.items() if any(c)}
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Distribution count={self.count} sum={self.sum:g} p50={self.percentile(50):g}>"
+
+
+EMPTY = Distribution()

@@ -1,0 +1,55 @@
+"""Where numbers live, and whether updating them needs a lock.
+
+A cell is anything with items that can be added to: a list in a single process.
+The instruments' updates compute first and then do one ``cell[i] += n``.
+On CPython with the GIL nothing is lost that way: the interpreter only switches
+threads at calls and at backward jumps, and there is neither between the load
+and the store. Elsewhere (free-threaded builds, PyPy) updates take a lock.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+#: True where an unlocked ``cell[i] += n`` is safe.
+LOCK_FREE: bool = (
+    sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
+)
+
+#: Where updates go while an instrument's level is off. Nobody reads it.
+BIT_BUCKET: list[Any] = [0]
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def locked(cls: _Class, *methods: str) -> _Class:
+    """A subclass whose named methods hold one lock of the instance.
+
+    The lock is reentrant, for updates made in a signal handler or a GC callback
+    that interrupts another update of the same thread.
+    """
+
+    def lock(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                return method(self, *args, **kwargs)
+
+        return call
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        self._lock = threading.RLock()
+        initialize(self, *args, **kwargs)
+
+    initialize = cls.__init__  # type: ignore[misc]
+    members = {name: lock(getattr(cls, name)) for name in methods}
+    return type(cls.__name__, (cls,), {**members, "__init__": __init__, "__slots__": ("_lock",)})  # type: ignore[return-value]
+
+
+def guarded(*methods: str) -> Callable[[_Class], _Class]:
+    """Class decorator: the class itself where `LOCK_FREE`, else its locked twin."""
+    return lambda cls: cls if LOCK_FREE else locked(cls, *methods)

@@ -1,0 +1,328 @@
+"""`Handler`: what every handler is, from the queue to the counting of its failures.
+
+A handler overrides ``emit`` and, where it pays, ``prepare``; it knows one target
+and nothing of meters and instruments. Buffers, back-off and reconnecting belong
+to ``delivery``, the turning of samples into text to ``formatters``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, ClassVar, NamedTuple
+
+from ..levels import NOTSET
+from ..options import Option, level, names, period, text
+from ..sample import EVENT, Sample, Series
+from ..selection import LEFT_OUT, Selection
+
+__all__ = ["COMMON", "LEFT_OUT", "Batch", "Filter", "Handler", "Stats"]
+
+log = logging.getLogger("appmetrics")
+
+Filter = Callable[[Series], "Series | None"]
+
+#: The options that every handler has.
+COMMON = (
+    Option("level", level, NOTSET, "Lowest level of the series that this handler gets."),
+    Option("interval", period, None, "Seconds between two rounds; else that of [metrics]."),
+    Option("filters", names, (), "Names of [metrics.filter.NAME] sections, applied in order."),
+    Option("formatter", text, None, "A [metrics.formatter.NAME] section, or a formatter's name."),
+)
+
+#: Rounds and events that wait for a worker. Rounds carry cumulative readings, so
+#: dropping one merges two intervals and loses no count.
+MAX_ROUNDS = 8
+MAX_EVENTS = 1000
+
+
+class Batch(NamedTuple):
+    """One round's readings of one handler's series."""
+
+    selection: Selection
+    readings: list[Any]
+    time: float
+    monotonic: float
+
+
+class Stats:
+    """What a handler tells about itself; counts in samples, times in seconds since 1970."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.dropped = 0
+        self.errors = 0
+        self.lag = 0.0
+        self.last_sent: float | None = None
+        self.last_error = ""
+        self.last_error_time: float | None = None
+
+
+class Handler:
+    """Ships samples to one target.
+
+    Options: see `COMMON`, and each handler's own ``OPTIONS``, which its
+    constructor takes as keyword arguments. ``emit`` runs in the handler's own
+    thread unless ``threaded`` is False. A ``pull`` handler gets no rounds: what
+    it serves is read from the reporter when it is asked. A handler that is
+    ``everywhere`` gets all series without being attached to a meter.
+    """
+
+    OPTIONS: ClassVar[tuple[Option, ...]] = ()
+    threaded: ClassVar[bool] = True
+    pull: ClassVar[bool] = False
+    everywhere: ClassVar[bool] = False
+
+    _thread: threading.Thread | None
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        level: int = NOTSET,
+        interval: float | None = None,
+        filters: Sequence[Filter] = (),
+        formatter: Any = None,
+    ) -> None:
+        self.name = name or type(self).__name__
+        self.level = level
+        self.interval = interval
+        self.filters = tuple(filters)
+        self.formatter = formatter
+        self.stats = Stats()
+        self._failing = False
+        self._after_fork()
+
+    # -- to override ---------------------------------------------------------
+
+    def emit(self, samples: Sequence[Sample]) -> int | None:
+        """Ship one batch; may raise.
+
+        Returns how many samples have been sent, None for all of them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override emit()")
+
+    def prepare(self, series: Series) -> Any:
+        """What never changes in a series' rendering; `LEFT_OUT` to refuse it."""
+        return None
+
+    def describe(self, series: Series) -> list[str]:
+        """The final paths or lines of a series, for ``appmetrics explain``."""
+        return [series.name]
+
+    def target(self) -> str:
+        """Where the samples go, for people: ``127.0.0.1:2003``, a path."""
+        return ""
+
+    def open(self) -> None:
+        """Called once in the worker, before the first batch."""
+
+    def close(self) -> None:
+        """Called once in the worker, after the last batch."""
+
+    def idle(self) -> float | None:
+        """Called when nothing waits; returns in how many seconds to call again."""
+        return None
+
+    def check(self) -> None:
+        """Try the target without sending anything; raises OSError."""
+
+    # -- mechanism -----------------------------------------------------------
+
+    def put(self, batch: Batch) -> None:
+        """Hand over a round; never blocks."""
+        if not self.threaded:
+            self._open()
+            self.handle(batch)
+            return
+        while len(self._rounds) >= MAX_ROUNDS:
+            self._rounds.popleft()
+            self._failed("its worker is busy; rounds are merged")
+        self._rounds.append(batch)
+        self._wake()
+
+    def put_event(self, event: Sample) -> None:
+        """Hand over an event; never blocks, safe in signal handlers."""
+        if len(self._events) >= MAX_EVENTS:
+            self.stats.dropped += 1
+        self._events.append(event)
+        if self.threaded:
+            self._wake()
+        else:
+            self._work()
+
+    @property
+    def queued(self) -> int:
+        """Rounds and events that wait for the worker."""
+        return len(self._rounds) + len(self._events)
+
+    def start(self) -> None:
+        """Start the worker in this process, unless it runs."""
+        if self._pid != os.getpid():
+            self._after_fork()
+        if self.threaded and not self._alive():
+            self._stopping = False
+            thread = threading.Thread(target=self._run, name=f"appmetrics-{self.name}", daemon=True)
+            self._thread = thread
+            thread.start()
+
+    def stop(self, timeout: float = 5.0) -> bool:
+        """Work off what waits, close and end the worker; False if time ran out.
+
+        Without a worker (it never started, or the interpreter is shutting
+        down) the caller's thread does it.
+        """
+        self._stopping = True
+        thread = self._thread
+        if thread is None or not thread.is_alive() or self._pid != os.getpid():
+            self._work()
+            self._finish()
+            return True
+        self._wake()
+        thread.join(timeout)
+        return not thread.is_alive()
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until all that was handed over has been worked off."""
+        if not self._alive():
+            self._work()
+            return True
+        deadline = time.monotonic() + timeout
+        done: SimpleQueue[None] = SimpleQueue()
+        self._waiters.append(done)
+        self._wake()
+        try:
+            done.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            return False
+        return True
+
+    def handle(self, batch: Batch) -> None:
+        """Turn a round into samples and emit them; never raises."""
+        try:
+            samples = batch.selection.samples(
+                batch.readings, batch.time, batch.monotonic, self.prepare
+            )
+        except Exception as error:
+            self._failed(f"{type(error).__name__}: {error}", error)
+            return
+        self._emit(samples)
+        self.stats.lag = max(0.0, time.monotonic() - batch.monotonic)
+
+    def _emit(self, samples: Sequence[Sample]) -> None:
+        try:
+            sent = self.emit(samples)
+        except Exception as error:
+            self.stats.dropped += len(samples)
+            self._failed(f"{type(error).__name__}: {error}", error)
+        else:
+            self.count_sent(len(samples) if sent is None else sent)
+
+    def count_sent(self, number: int) -> None:
+        """Count samples that reached the target."""
+        if number:
+            self.stats.sent += number
+            self.stats.last_sent = time.time()
+            self._failing = False
+
+    def _failed(self, what: str, error: Exception | None = None) -> None:
+        """Count a failure; log the first of a row only."""
+        self.stats.errors += 1
+        self.stats.last_error = what
+        self.stats.last_error_time = time.time()
+        if not self._failing:
+            self._failing = True
+            log.warning("handler %s failed: %s", self.name, what, exc_info=error)
+
+    def _after_fork(self) -> None:
+        # A thread is dead and a lock may be held for ever in a forked child, and
+        # what waited in the queue belongs to the parent: begin anew.
+        self._pid = os.getpid()
+        self._thread = None
+        self._rounds: deque[Batch] = deque()
+        self._events: deque[Sample] = deque(maxlen=MAX_EVENTS)
+        self._waiters: deque[SimpleQueue[None]] = deque()
+        # SimpleQueue, not Event or Condition: its put() is reentrant, so an
+        # event may be recorded in a signal handler.
+        self._signal: SimpleQueue[None] = SimpleQueue()
+        self._stopping = False
+        self._opened = False
+
+    def _alive(self) -> bool:
+        thread = self._thread
+        return thread is not None and thread.is_alive() and self._pid == os.getpid()
+
+    def _wake(self) -> None:
+        if self._signal.empty():
+            self._signal.put(None)
+
+    def _open(self) -> None:
+        if not self._opened:
+            self._opened = True
+            self._guard(self.open)
+
+    def _run(self) -> None:
+        self._open()
+        timeout = self._guard(self.idle)
+        while True:
+            try:
+                self._signal.get(timeout=timeout)
+            except Empty:
+                pass
+            waiters = [self._waiters.popleft() for _ in range(len(self._waiters))]
+            stopping = self._stopping
+            self._work()
+            timeout = self._guard(self.idle)
+            for waiter in waiters:
+                waiter.put(None)
+            if stopping:
+                self._finish()
+                return
+
+    def _work(self) -> None:
+        """Work off rounds and events that wait."""
+        if self._rounds or self._events:
+            self._open()
+        while self._rounds or self._events:
+            events = [self._events.popleft() for _ in range(len(self._events))]
+            prepared = [self._prepare_event(event) for event in events]
+            taken = [event for event in prepared if event.prepared is not LEFT_OUT]
+            if taken:
+                self._emit(taken)
+            try:
+                batch = self._rounds.popleft()
+            except IndexError:
+                continue
+            self.handle(batch)
+
+    def _prepare_event(self, event: Sample) -> Sample:
+        try:
+            return event._replace(prepared=self.prepare(event.series))
+        except Exception as error:
+            self._failed(f"{type(error).__name__}: {error}", error)
+            return event._replace(prepared=LEFT_OUT)
+
+    def _finish(self) -> None:
+        if self._opened:
+            self._opened = False
+            self._guard(self.close)
+
+    def _guard(self, call: Callable[[], float | None] | Callable[[], None]) -> float | None:
+        try:
+            return call()
+        except Exception as error:
+            self._failed(f"{type(error).__name__}: {error}", error)
+            return None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.target()}>"
+
+
+def is_event(sample: Sample) -> bool:
+    """Whether a sample is an event and not a reading."""
+    return sample.series.kind == EVENT

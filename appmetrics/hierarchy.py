@@ -1,0 +1,194 @@
+"""The hierarchy: the tree of meters over a registry, and who gets which series.
+
+Knows for every series which handlers get it and what it looks like there. It
+reads nothing and sends nothing; that is the reporter's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import rejection
+from .clock import SYSTEM, Clock
+from .errors import InstrumentError
+from .handlers.base import Filter, Handler
+from .instrument import MAX_CHILDREN, Instrument
+from .meter import Meter, MeterSettings
+from .registry import ReadOnly, Registry
+from .sample import COUNTER, Sample, Series
+from .selection import Point, Selection
+
+log = logging.getLogger("appmetrics")
+
+#: Events recorded before the first configuration wait for it, the newest this many.
+EARLY_EVENTS = 100
+
+
+class Hierarchy:
+    """The tree of meters over one registry; the default one is `hierarchy`.
+
+    ``version`` rises whenever routing or levels change.
+    """
+
+    def __init__(self, registry: Registry, clock: Clock = SYSTEM) -> None:
+        self.registry = registry
+        self.clock = clock
+        self.lock = registry.lock
+        self.version = 0
+        self.started = clock.monotonic()
+        self.max_children = MAX_CHILDREN
+        self.scales_counters: tuple[str, ...] = ()
+        self.root = Meter("", None, self)
+        self.meters: dict[str, Meter] = {"": self.root}
+        self._configured: set[str] = set()
+        self._early: deque[tuple[Meter, Sample]] | None = deque(maxlen=EARLY_EVENTS)
+        self._broken: set[int] = set()
+        registry.points.append(
+            ReadOnly(
+                Series("appmetrics.rejected", kind=COUNTER, help="Updates that were left out"),
+                lambda: sum(rejection.counts.values()),
+            )
+        )
+
+    def get_meter(self, name: str = "") -> Meter:
+        """The meter of this dotted name, the root meter without one."""
+        meter = self.meters.get(name)
+        if meter is not None:
+            return meter
+        if not isinstance(name, str):
+            raise InstrumentError(f"the name of a meter must be a string, not {name!r}")
+        with self.lock:
+            parent = self.get_meter(name.rpartition(".")[0])
+            return self.meters.setdefault(name, Meter(name, parent, self))
+
+    def nearest(self, name: str) -> Meter:
+        """The existing meter that a dotted name belongs to."""
+        while name not in self.meters:
+            name = name.rpartition(".")[0]
+        return self.meters[name]
+
+    def meter_of(self, point: Point) -> Meter:
+        """The meter that made an instrument, or that a foreign series falls under."""
+        if isinstance(point, Instrument):
+            return self.meters[point.declaration.meter]
+        return self.nearest(point.series.name)
+
+    def configure(
+        self, settings: Mapping[str, MeterSettings], scales_counters: tuple[str, ...] = ()
+    ) -> None:
+        """Swap the settings of all meters that this and the last call name."""
+        with self.lock:
+            for name in self._configured - settings.keys():
+                self.get_meter(name).settings = MeterSettings()
+            for name, wanted in settings.items():
+                self.get_meter(name).settings = wanted
+            self._configured = set(settings)
+            self.scales_counters = scales_counters
+            self.changed()
+
+    def changed(self) -> None:
+        """Apply levels anew and let the reporter choose series anew."""
+        with self.lock:
+            self.version += 1
+            for instrument in self.registry.instruments.values():
+                declared = instrument.declaration
+                declared.max_children = self.max_children
+                meter = self.meters[declared.meter]
+                instrument.switch(declared.level >= meter.effective_level)
+            early = self._early
+            if early is not None and self.handlers():
+                self._early = None
+                for meter, event in early:
+                    self.emit_event(meter, event)
+
+    def handlers(self) -> list[Handler]:
+        """All handlers attached anywhere, each once."""
+        with self.lock:
+            found = {id(h): h for meter in self.meters.values() for h in meter.handlers}
+            return list(found.values())
+
+    def emit_event(self, meter: Meter, event: Sample) -> None:
+        """Hand an event to the handlers that get it."""
+        early = self._early
+        if early is not None:
+            early.append((meter, event))
+            return
+        if event.series.level < meter.effective_level:
+            return
+        for handler in meter.effective_handlers:
+            series = self.route(event.series, meter, handler)
+            if series is not None:
+                handler.put_event(event._replace(series=series))
+
+    def selection(self, handler: Handler, started: float) -> Selection:
+        """A new, empty selection of what a handler gets by the routing of now."""
+        getting: dict[Meter, bool] = {}
+
+        def choose(point: Point) -> Series | None:
+            meter = self.meter_of(point)
+            if meter not in getting:
+                getting[meter] = handler.everywhere or handler in meter.effective_handlers
+            if not getting[meter]:
+                return None
+            series = point.series
+            if series.level < meter.effective_level:
+                return None
+            return self.route(series, meter, handler)
+
+        return Selection(choose, started)
+
+    def route(
+        self,
+        series: Series,
+        meter: Meter,
+        handler: Handler,
+        trace: Callable[[str, Any, Series | None], None] = lambda what, by, series: None,
+    ) -> Series | None:
+        """What a series looks like to a handler; None if it doesn't get it.
+
+        ``trace`` is called after each step with what it was (``level``,
+        ``labels``, ``filter``), who did it and the series as it left it.
+        """
+        if series.level < handler.level:
+            trace("level", handler, None)
+            return None
+        common = meter.effective_labels
+        if common:
+            series = series.with_common(common)
+            trace("labels", meter, series)
+        for filter in (*meter.effective_filters, *handler.filters):
+            result = self._apply(filter, series)
+            trace("filter", filter, result)
+            if result is None:
+                return None
+            series = result
+        return series
+
+    def _apply(self, filter: Filter, series: Series) -> Series | None:
+        try:
+            return filter(series)
+        except Exception:
+            # Left out: a filter may be there to keep something from leaving.
+            if id(filter) not in self._broken:
+                self._broken.add(id(filter))
+                log.exception("filter %r failed on %s, which is left out", filter, series.name)
+            return None
+
+    def reset(self) -> None:
+        """Zero every instrument, for tests."""
+        rejection.counts.clear()
+        self.registry.reset()
+
+    def after_fork(self) -> None:
+        """New locks in a forked child."""
+        self.registry.after_fork()
+        self.lock = self.registry.lock
+
+
+#: The process' own hierarchy, which `get_meter` uses.
+hierarchy = Hierarchy(Registry(shared=True))
+
+get_meter = hierarchy.get_meter

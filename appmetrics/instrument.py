@@ -1,0 +1,296 @@
+"""What all instruments share: `Declaration` and `Instrument`.
+
+An instrument without labels and each labelled child are one object of the same
+class; what they share (name, level, children) is their `Declaration`. Only the
+instrument holds its cells. ``_cell`` is where updates go, ``_kept`` where the
+value is; they differ while the level is off, and for an instrument that has
+labels, which only its children count. The kinds are in ``instruments``.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .cells import BIT_BUCKET
+from .clock import SYSTEM, Clock
+from .errors import InstrumentError
+from .levels import INFO
+from .rejection import log, reject
+from .sample import Labels, Series
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .selection import Point
+
+MAX = sys.float_info.max
+#: Integers beyond are recorded as floats: sums of larger ones could outgrow a
+#: float, and adding a float to such an integer raises.
+BIG = 2.0**63
+
+#: The label value of the one child that takes what exceeds ``max_children``.
+OVERFLOW = "_overflow_"
+MAX_CHILDREN = 1000
+
+
+def number(value: Any) -> int | float | None:
+    """A plain finite int or float made of anything that means one, else None."""
+    try:
+        if not isinstance(value, (int, float)):
+            if isinstance(value, (str, bytes, bytearray)):
+                return None
+            value = float(value)
+        # operator.index and float() strip subclasses (bool, numpy's float64).
+        if isinstance(value, int) and -BIG <= value <= BIG:
+            return operator.index(value)
+        plain = float(value)
+        return plain if -MAX <= plain <= MAX else None
+    except Exception:
+        return None
+
+
+def finite(value: Any) -> Any:
+    """A cell's number, with what has added up beyond the largest float cut off."""
+    return value if -MAX <= value <= MAX else max(-MAX, min(MAX, value))
+
+
+class Declaration:
+    """What an instrument and all its labelled children share.
+
+    ``points`` is the registry's list of all that can be read; ``where`` the
+    place of the declaration as ``file:line``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        help: str = "",
+        *,
+        labels: tuple[str, ...] = (),
+        unit: str = "",
+        level: int = INFO,
+        merge: str = "sum",
+        states: tuple[str, ...] = (),
+        ttl: float | None = None,
+        callback: Callable[[], Any] | None = None,
+        meter: str = "",
+        where: str = "",
+        points: list[Point] | None = None,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self.name = name
+        self.help = help
+        self.labels = labels
+        self.unit = unit
+        self.level = level
+        self.merge = merge
+        self.states = states
+        self.ttl = ttl
+        self.callback = callback
+        self.answered = False
+        self.meter = meter
+        self.where = where
+        self.points: list[Point] = [] if points is None else points
+        self.clock = clock
+        self.enabled = True
+        self.max_children = MAX_CHILDREN
+        self.children: dict[tuple[str, ...], Any] = {}
+        self.overflowed = 0
+
+
+class NeedsLabels(list[Any]):
+    """The cell of an instrument with labels: an update without labels is a mistake."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        super().__init__(BIT_BUCKET)
+        self._declaration = declaration
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        names = ", ".join(self._declaration.labels)
+        reject(self._declaration.name, f"needs its labels ({names}): use .labels(...)")
+
+
+class Instrument:
+    """What all instruments share; made by a meter, never directly."""
+
+    __slots__ = ("_cell", "_kept", "_values", "declaration")
+
+    kind: ClassVar[str]
+
+    def __init__(self, declaration: Declaration, values: tuple[str, ...] = ()) -> None:
+        self.declaration = declaration
+        self._values = values
+        self._kept: Any
+        self._cell: Any
+        if self.label_names:
+            self._cell = self._kept = self._no_cell()
+        else:
+            self._kept = self._new_cell()
+            self.aim()
+
+    def _new_cell(self) -> Any:
+        return [0]
+
+    def _bit_bucket(self) -> Any:
+        return BIT_BUCKET
+
+    def _no_cell(self) -> Any:
+        return NeedsLabels(self.declaration)
+
+    def __repr__(self) -> str:
+        labels = ", ".join(f"{key}={value!r}" for key, value in self.series.labels)
+        return f"<{type(self).__name__} {self.name}{{{labels}}}>"
+
+    @property
+    def name(self) -> str:
+        """The dotted name."""
+        return self.declaration.name
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels that still have to be given; empty for a child."""
+        return () if self._values else self.declaration.labels
+
+    @property
+    def series(self) -> Series:
+        """Who this is, without common labels and filters."""
+        declared = self.declaration
+        labels: Labels = tuple(sorted(zip(declared.labels, self._values)))
+        return Series(
+            declared.name,
+            labels,
+            self.kind,
+            declared.unit,
+            declared.level,
+            declared.help,
+            declared.merge,
+            declared.states,
+        )
+
+    def labels(self, *values: object, **named: object) -> Self:
+        """The child for these label values, in declared order or by name.
+
+        Values become text: 200 and "200" are one child. Children are kept; hold
+        on to one that is used often. Beyond ``max_children`` (default 1,000) one
+        child with the value ``_overflow_`` takes the rest.
+        """
+        try:
+            return self.declaration.children[values]  # type: ignore[index, no-any-return]
+        except (KeyError, TypeError):
+            return self._child(values, named)
+
+    def _child(self, values: tuple[object, ...], named: Mapping[str, object]) -> Self:
+        declared = self.declaration
+        names = declared.labels
+        try:
+            if named:
+                rest = names[len(values) :]
+                if named.keys() != set(rest):
+                    raise TypeError
+                values = (*values, *(named[name] for name in rest))
+            if len(values) != len(names) or not names or self._values:
+                raise TypeError
+            key = tuple(value if type(value) is str else str(value) for value in values)
+        except Exception:
+            given = [*map(shown, values), *(f"{name}={shown(v)}" for name, v in named.items())]
+            expected = ", ".join(names) or "none"
+            if self._values:
+                expected = "none more, this is a labelled child"
+            reject(
+                declared.name,
+                f"labels ({', '.join(given)}) don't fit, expected ({expected})",
+            )
+            return type(self)(Declaration(declared.name, states=declared.states))
+        child = declared.children.get(key)
+        if child is None:
+            if len(declared.children) >= declared.max_children:
+                declared.overflowed += 1
+                if declared.overflowed == 1:
+                    log_overflow(declared)
+                key = (OVERFLOW,) * len(names)
+            child = self._publish(key)
+        return child  # type: ignore[no-any-return]
+
+    def _publish(self, key: tuple[str, ...]) -> Any:
+        # setdefault, so that two threads that meet here count in the same child;
+        # only the winner becomes a point.
+        declared = self.declaration
+        made = type(self)(declared, key)
+        winner = declared.children.setdefault(key, made)
+        if winner is made:
+            declared.points.append(made)
+            made.aim()  # again: switch() may have run in between
+        return winner
+
+    def resolve(self, given: Mapping[str, object] | None, automatic: Mapping[str, str]) -> Self:
+        """The child for labels that were collected one by one.
+
+        Missing ones are taken from ``automatic`` or are empty; unknown ones are
+        rejected and the rest is recorded.
+        """
+        given = given or {}
+        names = self.label_names
+        for name in given:
+            if name not in names:
+                reject(self.name, f"has no label {name!r}, expected ({', '.join(names)})")
+        if not names:
+            return self
+        return self.labels(*(given.get(name, automatic.get(name, "")) for name in names))
+
+    def own_points(self) -> list[Self]:
+        """All of this instrument that can be read: itself, or its children."""
+        return list(self.declaration.children.values()) if self.label_names else [self]
+
+    def aim(self) -> None:
+        """Point updates at the kept cell, or at the bit bucket while switched off."""
+        self._cell = self._kept if self.declaration.enabled else self._bit_bucket()
+
+    def switch(self, enabled: bool) -> None:
+        """Turn recording on or off for this instrument and its children."""
+        if self.declaration.enabled != enabled:
+            self.declaration.enabled = enabled
+            for point in self.own_points():
+                point.aim()
+
+    def reset(self) -> None:
+        """Back to zero, for tests; children stay registered."""
+        for point in self.own_points():
+            point._kept = point._new_cell()
+            point.aim()
+
+    def read(self) -> Any:
+        """The cumulative value now; None if there is none."""
+        raise NotImplementedError
+
+
+def log_overflow(declaration: Declaration) -> None:
+    """Log that an instrument has reached its cap of children."""
+    log.warning(
+        "%s has %d sets of label values; further ones are counted under %r."
+        " Labels should have few values (no user ids, no paths)",
+        declaration.name,
+        declaration.max_children,
+        OVERFLOW,
+    )
+
+
+def shown(value: object) -> str:
+    """A value for a message, whatever its own repr does."""
+    try:
+        return repr(value)[:40]
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def valid_labels(labels: Any) -> tuple[str, ...]:
+    """Label names as a tuple; raises InstrumentError for names that can't be ones."""
+    names = (labels,) if isinstance(labels, str) else tuple(labels)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise InstrumentError(f"a label name must be a non-empty string, not {name!r}")
+    if len(set(names)) != len(names):
+        raise InstrumentError(f"label names must differ: {', '.join(names)}")
+    return names

@@ -1,0 +1,274 @@
+"""Counter, Gauge, Histogram, Timer and State: where a value enters.
+
+An update never raises into the application, whatever it is given. It computes
+first, then loads the cell and stores, with no call in between (see ``cells``).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from math import frexp
+from typing import Any
+
+from . import spans
+from .buckets import ABOVE, BELOW, EDGES, HIGHEST, LOWEST, SPECIAL, SUBS, ZERO, Distribution
+from .cells import guarded
+from .instrument import BIG, Declaration, Instrument, NeedsLabels, finite, number, shown
+from .rejection import reject
+from .sample import COUNTER, GAUGE, HISTOGRAM, STATE, STATES, TIMER, UNKNOWN, StateValue
+
+#: The key of a histogram's sum, beside its octaves.
+_TOTAL = SPECIAL + 1
+
+
+@guarded("inc")
+class Counter(Instrument):
+    """A total that only grows: requests, orders, bytes sent."""
+
+    __slots__ = ()
+    kind = COUNTER
+
+    def inc(self, amount: float | None = None) -> None:
+        """Add one, or a finite amount that isn't negative."""
+        if amount is None:
+            self._cell[0] += 1
+            return
+        kind = type(amount)
+        if (kind is int or kind is float) and 0 <= amount <= BIG:
+            self._cell[0] += amount
+            return
+        plain = number(amount)
+        if plain is None or plain < 0:
+            reject(self.name, f"a counter needs a finite number >= 0, not {shown(amount)}")
+        else:
+            self._cell[0] += plain
+
+    def read(self) -> Any:
+        return finite(self._kept[0])
+
+    @property
+    def value(self) -> float:
+        """The total so far."""
+        return self.read()  # type: ignore[no-any-return]
+
+    def counted(self, **labels: object) -> spans.Counting:
+        """Context manager and decorator: count each time the block ends."""
+        return spans.Counting(self, labels or None)
+
+    def count_exceptions(
+        self, *types: type[BaseException], **labels: object
+    ) -> spans.CountingExceptions:
+        """Context manager and decorator: count exceptions that leave the block.
+
+        ``types`` defaults to ``Exception``. A label ``exception`` that isn't set
+        gets the exception's class name.
+        """
+        return spans.CountingExceptions(self, labels or None, types or (Exception,))
+
+
+@guarded("inc", "dec", "set")
+class Gauge(Instrument):
+    """A number that goes up and down: a queue's length, a temperature."""
+
+    __slots__ = ()
+    kind = GAUGE
+
+    def set(self, value: float) -> None:
+        """Set to a finite number."""
+        kind = type(value)
+        if (kind is int or kind is float) and -BIG <= value <= BIG:
+            self._cell[0] = value
+            return
+        plain = number(value)
+        if plain is None:
+            reject(self.name, f"a gauge needs a finite number, not {shown(value)}")
+        else:
+            self._cell[0] = plain
+
+    def inc(self, amount: float = 1) -> None:
+        """Add a finite number."""
+        kind = type(amount)
+        if (kind is int or kind is float) and -BIG <= amount <= BIG:
+            self._cell[0] += amount
+            return
+        plain = number(amount)
+        if plain is None:
+            reject(self.name, f"a gauge needs a finite number, not {shown(amount)}")
+        else:
+            self._cell[0] += plain
+
+    def dec(self, amount: float = 1) -> None:
+        """Subtract a finite number."""
+        kind = type(amount)
+        if (kind is int or kind is float) and -BIG <= amount <= BIG:
+            self._cell[0] -= amount
+            return
+        plain = number(amount)
+        if plain is None:
+            reject(self.name, f"a gauge needs a finite number, not {shown(amount)}")
+        else:
+            self._cell[0] -= plain
+
+    def track(self, **labels: object) -> spans.Tracking:
+        """Context manager and decorator: one more while inside."""
+        return spans.Tracking(self, labels or None)
+
+    def read(self) -> Any:
+        declared = self.declaration
+        if declared.callback is not None and not declared.answered:
+            return None
+        return finite(self._kept[0])
+
+    @property
+    def value(self) -> float | None:
+        """The number now; None for a callback that hasn't answered."""
+        return self.read()  # type: ignore[no-any-return]
+
+    def refresh(self) -> None:
+        """Ask the callback, if there is one. May raise what the callback raises.
+
+        A callback of a gauge with labels returns a mapping from the label value
+        (or the tuple of them) to the number.
+        """
+        callback = self.declaration.callback
+        if callback is None:
+            return
+        self.declaration.answered = False
+        answer = callback()
+        if self.label_names:
+            for values, value in dict(answer).items():
+                self.labels(*(values if isinstance(values, tuple) else (values,))).set(value)
+        else:
+            self.set(answer)
+        self.declaration.answered = True
+
+
+_BUCKET_OF_BUCKETS: dict[int, list[Any]] = {SPECIAL: [0, 0, 0], _TOTAL: [0.0]}
+
+
+class _BucketsNeedLabels(dict[int, Any]):
+    """The cells of a histogram with labels."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        super().__init__()
+        self._misused = NeedsLabels(declaration)
+
+    def __missing__(self, key: int) -> Any:
+        # One complaint for each update: only the last thing it stores to.
+        return self._misused if key == _TOTAL else [0] * SUBS
+
+
+@guarded("observe")
+class Histogram(Instrument):
+    """How values are spread: sizes, ages, amounts. Not negative, in base units."""
+
+    # The cells are a dict of lists: an octave's 16 sub-buckets, allocated on
+    # first use; the special buckets; the sum.
+    __slots__ = ()
+    kind = HISTOGRAM
+
+    def _new_cell(self) -> Any:
+        return {SPECIAL: [0, 0, 0], _TOTAL: [0.0]}
+
+    def _bit_bucket(self) -> Any:
+        return _BUCKET_OF_BUCKETS
+
+    def _no_cell(self) -> Any:
+        return _BucketsNeedLabels(self.declaration)
+
+    def observe(self, value: float) -> None:
+        """Record one value: finite and not negative."""
+        kind = type(value)
+        if (kind is float or kind is int) and LOWEST < value <= HIGHEST:
+            mantissa, exponent = frexp(value)
+            index = (exponent << 4) + bisect_left(EDGES, mantissa) - 1
+            cells = self._cell
+            try:
+                cells[index >> 4][index & 15] += 1
+            except KeyError:
+                cells.setdefault(index >> 4, [0] * SUBS)[index & 15] += 1
+            cells[_TOTAL][0] += value
+        else:
+            self._observe_unusual(value)
+
+    def _observe_unusual(self, value: Any) -> None:
+        plain = number(value)
+        if plain is None or plain < 0:
+            reject(self.name, f"a {self.kind} needs a finite number >= 0, not {shown(value)}")
+        elif LOWEST < plain <= HIGHEST:
+            self.observe(plain)
+        else:
+            special = ABOVE if plain > HIGHEST else BELOW if plain else ZERO
+            cells = self._cell
+            cells[SPECIAL][special] += 1
+            cells[_TOTAL][0] += plain
+
+    def read(self) -> Distribution:
+        cells = self._kept
+        octaves = {
+            octave: tuple(counts) for octave, counts in list(cells.items()) if octave < SPECIAL
+        }
+        return Distribution(octaves, tuple(cells[SPECIAL]), finite(cells[_TOTAL][0]))
+
+    @property
+    def value(self) -> Distribution:
+        """Everything so far."""
+        return self.read()
+
+
+class Timer(Histogram):
+    """How long something takes, in seconds."""
+
+    __slots__ = ()
+    kind = TIMER
+
+    def time(self, **labels: object) -> spans.Span:
+        """Context manager and decorator: time the block."""
+        return spans.Span(self, labels or None)
+
+
+@guarded("set")
+class State(Instrument):
+    """What condition something is in: ok, warning, critical, unknown, or your own states."""
+
+    __slots__ = ()
+    kind = STATE
+
+    def _new_cell(self) -> Any:
+        return [None]
+
+    def _bit_bucket(self) -> Any:
+        return [None]
+
+    def set(self, state: str, description: str = "") -> None:
+        """Set the state, with a description for people.
+
+        A state that wasn't declared counts as unknown, with its text kept.
+        """
+        now = self.declaration.clock.monotonic()
+        if not isinstance(state, str) or not state:
+            reject(self.name, f"a state is a word such as 'ok', not {shown(state)}")
+            return
+        self._cell[0] = (state, str(description), now)
+
+    def read(self) -> StateValue | None:
+        """The state; None if it was never set or its ``ttl`` has passed."""
+        kept = self._kept[0]
+        if kept is None:
+            return None
+        text, description, when = kept
+        declared = self.declaration
+        if declared.ttl is not None and declared.clock.monotonic() - when > declared.ttl:
+            return None
+        states = declared.states or STATES
+        state = text
+        if text not in states:
+            state = UNKNOWN if UNKNOWN in states else states[-1]
+            description = f"{text}: {description}" if description else text
+        return StateValue(state, description, states.index(state), text, declared.ttl)
+
+    @property
+    def value(self) -> str:
+        """The state's text; ``unknown`` if it was never set or has expired."""
+        reading = self.read()
+        return reading.text if reading else UNKNOWN

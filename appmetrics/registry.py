@@ -1,0 +1,254 @@
+"""The registry: every instrument by name, kept in scales' own tree.
+
+The only module that imports ``greplin.scales``, and not before the first
+instrument is made. Uses its tree and `StatContainer` only. Our instruments are
+callable leaves at ``/dotted/name``, so ``scales.getStats()`` shows them; stats
+that an application keeps with scales itself are read from the same tree.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .buckets import Distribution
+from .errors import InstrumentError
+from .instrument import Declaration, Instrument
+from .sample import COUNTER, GAUGE, Series, StateValue
+from .selection import Point
+
+
+class Registry:
+    """All instruments, and the points that can be read.
+
+    ``points`` only grows. With ``shared`` the instruments appear in scales'
+    process-wide tree; a registry of one's own keeps to itself.
+    """
+
+    def __init__(self, shared: bool = False) -> None:
+        self.instruments: dict[str, Instrument] = {}
+        self.points: list[Point] = []
+        self.tree = ScalesTree() if shared else None
+        self.lock = threading.RLock()
+        self._foreign: dict[str, ForeignStat] = {}
+
+    def declare(
+        self, cls: type[Instrument], name: str, make: Callable[[], Declaration]
+    ) -> Instrument:
+        """The instrument of this name, made if it is new.
+
+        Raises InstrumentError if it exists with another kind or other labels.
+        """
+        with self.lock:
+            wanted = make()
+            known = self.instruments.get(name)
+            if known is not None:
+                self._compare(known, cls, wanted)
+                return known
+            instrument = cls(wanted)
+            wanted.points = self.points
+            self.instruments[name] = instrument
+            if not instrument.label_names:
+                self.points.append(instrument)
+            if self.tree:
+                self.tree.attach(name, instrument)
+            return instrument
+
+    @staticmethod
+    def _compare(known: Instrument, cls: type[Instrument], wanted: Declaration) -> None:
+        old = known.declaration
+        for what, before, now in (
+            ("kind", known.kind, cls.kind),
+            ("labels", old.labels, wanted.labels),
+            ("states", old.states, wanted.states),
+        ):
+            if before != now:
+                raise InstrumentError(
+                    f"{old.name} is declared twice with different {what}:"
+                    f" {before!r} at {old.where}, {now!r} at {wanted.where}"
+                )
+
+    def reset(self) -> None:
+        """Zero every instrument, for tests. Nothing is unregistered."""
+        with self.lock:
+            for instrument in self.instruments.values():
+                instrument.reset()
+
+    def after_fork(self) -> None:
+        """A lock that another thread held at the fork is never released here."""
+        self.lock = threading.RLock()
+
+    def read_foreign(self, counters: tuple[str, ...] = ()) -> None:
+        """Take in the stats an application keeps with scales.
+
+        Numbers are gauges, unless a glob of ``counters`` matches the name; the
+        count of a distribution is a counter. Never raises.
+        """
+        if self.tree is None or not self.instruments:
+            return
+        found: set[str] = set()
+        for name, kind, value in self.tree.foreign():
+            if name in self.instruments:
+                continue
+            if kind == GAUGE and any(fnmatchcase(name, glob) for glob in counters):
+                kind = COUNTER
+            stat = self._foreign.get(name)
+            if stat is None:
+                stat = self._foreign[name] = ForeignStat(name, kind)
+                self.points.append(stat)
+            stat.value = value
+            found.add(name)
+        for name in self._foreign.keys() - found:
+            self._foreign[name].value = None
+
+
+class ForeignStat:
+    """A number that an application keeps with scales itself."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.series = Series(name, kind=kind, help=f"scales stat /{name.replace('.', '/')}")
+        self.value: Any = None
+
+    def read(self) -> Any:
+        return self.value
+
+
+class ReadOnly:
+    """A point that reads a function, for what appmetrics tells about itself."""
+
+    def __init__(self, series: Series, function: Callable[[], Any]) -> None:
+        self.series = series
+        self.read = function
+
+
+class Leaf:
+    """An instrument as scales sees it: callable, JSON-ready, never raising.
+
+    If an application's own scales collection uses our leaf's path as a
+    container, the leaf gives way and lives on under the key ``value``.
+    """
+
+    def __init__(self, instrument: Instrument, parent: Any, key: str) -> None:
+        self.instrument = instrument
+        self.parent = parent
+        self.key = key
+
+    def __call__(self) -> Any:
+        try:
+            return scales_value(self.instrument)
+        except Exception:
+            return None
+
+    def container(self) -> Any:
+        """The container that takes the leaf's place."""
+        container = _scales().StatContainer()
+        container["value"] = self
+        self.parent[self.key] = container
+        self.parent, self.key = container, "value"
+        return container
+
+    def setdefault(self, key: str, default: Any) -> Any:
+        return self.container().setdefault(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.parent[key]
+
+
+def scales_value(instrument: Instrument) -> Any:
+    """An instrument's value under scales' key names."""
+    if instrument.label_names:
+        return {
+            ",".join(f"{key}={value}" for key, value in child.series.labels): scales_value(child)
+            for child in instrument.own_points()
+        }
+    value = instrument.read()
+    if isinstance(value, Distribution):
+        return scales_distribution(value)
+    if isinstance(value, StateValue):
+        return value.text
+    return value
+
+
+def scales_distribution(value: Distribution) -> dict[str, float]:
+    """A distribution under the key names of scales' PmfStat."""
+    keys = {
+        "min": 0,
+        "median": 50,
+        "75percentile": 75,
+        "95percentile": 95,
+        "98percentile": 98,
+        "99percentile": 99,
+        "999percentile": 99.9,
+        "max": 100,
+    }
+    numbers = value.percentiles(tuple(keys.values()))
+    return {"count": value.count, "mean": value.mean, **dict(zip(keys, numbers))}
+
+
+def _scales() -> Any:
+    with warnings.catch_warnings():
+        # scales 1.0.9 compiles with a SyntaxWarning, an error under -W error.
+        warnings.simplefilter("ignore")
+        return importlib.import_module("greplin.scales")
+
+
+class ScalesTree:
+    """Our leaves in scales' process-wide tree, and everybody else's."""
+
+    def __init__(self) -> None:
+        self._root: Any = None
+        self._attached: dict[str, Instrument] = {}
+
+    def attach(self, name: str, instrument: Instrument) -> None:
+        """Show an instrument at its place; what an application has there stays."""
+        self._attached[name] = instrument
+        root = _scales().getStats()
+        if root is self._root:
+            self._place(root, name, instrument)
+            return
+        # The first time, and after an application's tests called scales.reset().
+        self._root = root
+        for known, old in self._attached.items():
+            self._place(root, known, old)
+
+    def _place(self, node: Any, name: str, instrument: Instrument) -> None:
+        container_type = _scales().StatContainer
+        *path, last = name.split(".")
+        for part in path:
+            child = node.setdefault(part, container_type())
+            if isinstance(child, Leaf):
+                child = child.container()
+            if not isinstance(child, container_type):
+                return
+            node = child
+        if isinstance(node.get(last), container_type):
+            node, last = node[last], "value"
+        if last not in node:
+            node[last] = Leaf(instrument, node, last)
+
+    def foreign(self) -> Iterator[tuple[str, str, Any]]:
+        """(dotted name, kind, number) of the stats that aren't ours."""
+        yield from _walk((), _scales().getStats())
+
+
+def _walk(path: tuple[str, ...], node: Any, counts: bool = False) -> Iterator[tuple[str, str, Any]]:
+    # .data: a UserDict's own items() is Python code, in which other threads may
+    # change the dict; list() of the plain dict is one step.
+    for key, value in list(getattr(node, "data", node).items()):
+        if isinstance(value, Leaf):
+            continue
+        here = (*path, str(key))
+        try:
+            if callable(value):
+                value = value()
+            if hasattr(value, "items"):
+                yield from _walk(here, value, counts=hasattr(value, "addValue"))
+            elif isinstance(value, (int, float)) and value - value == 0:
+                kind = COUNTER if counts and key == "count" else GAUGE
+                yield ".".join(here), kind, value + 0
+        except Exception:
+            continue

@@ -1,0 +1,36 @@
+"""What happens to updates that can't be recorded: counted, logged once, never raised.
+
+Under ``appmetrics.testing`` the switch `STRICT` makes them raise instead.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from .errors import RejectedValue
+
+log = logging.getLogger("appmetrics")
+
+#: Instrument name -> number of rejected updates. Grows with the code, not with data.
+counts: dict[str, int] = {}
+
+_strict = 0
+
+
+def strict(on: bool) -> None:
+    """Make rejected updates raise `RejectedValue`; calls nest."""
+    global _strict
+    _strict += 1 if on else -1
+
+
+def reject(name: str, why: str) -> None:
+    """Count a rejected update of an instrument; log the first one of each.
+
+    Raises RejectedValue in strict mode only.
+    """
+    if _strict > 0:
+        raise RejectedValue(f"{name}: {why}")
+    first = name not in counts
+    counts[name] = counts.get(name, 0) + 1
+    if first:
+        log.warning("%s: %s; this update and any like it are left out", name, why)

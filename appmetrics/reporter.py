@@ -1,0 +1,365 @@
+"""The reporter: at each due round it reads what each handler gets, and hands it over.
+
+One thread per process; it only reads. Sending, formatting and waiting are the
+handlers' own, in their own threads. Without its thread (before `Reporter.start`,
+in tests) the same work is done by calling `Reporter.run_due`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .callbacks import Callbacks
+from .handlers.base import Batch, Handler
+from .hierarchy import Hierarchy, hierarchy
+from .instruments import Gauge
+from .registry import ReadOnly
+from .sample import COUNTER, GAUGE, Series
+from .selection import Selection
+
+log = logging.getLogger("appmetrics")
+
+INTERVAL = 10.0
+FLUSH_TIMEOUT = 5.0
+#: How long a round waits for callback gauges, in seconds.
+CALLBACK_TIMEOUT = 1.0
+
+
+#: What each handler tells about itself, as ``appmetrics.handler.NAME.…``.
+_SELF_METRICS = (
+    ("sent", COUNTER, "Samples sent"),
+    ("dropped", COUNTER, "Samples dropped"),
+    ("errors", COUNTER, "Failures"),
+    ("queue", GAUGE, "Rounds and events waiting"),
+    ("lag", GAUGE, "Seconds from the reading of a round to its delivery"),
+)
+
+
+class Route:
+    """A handler the reporter serves, its selection, and when it is due."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.selection: Selection | None = None
+        self.version = -1
+        self.due: float | None = None
+
+
+class Reporter:
+    """Serves the handlers of one hierarchy.
+
+    ``interval`` is the seconds between rounds of a handler that has none of its
+    own; ``jobs`` are called about once a second.
+    """
+
+    _thread: threading.Thread | None
+    _routes: dict[int, Route]
+    _readers: WeakKeyDictionary[Handler, Route]
+    _retired: list[Handler]
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self.hierarchy = hierarchy
+        self.clock = hierarchy.clock
+        self.interval = INTERVAL
+        self.flush_timeout = FLUSH_TIMEOUT
+        self.jobs: list[Callable[[], None]] = []
+        self.callbacks = Callbacks()
+        self.skipped = 0
+        self._told: set[str] = set()
+        self._served = False
+        self._begin()
+        self._tell("skipped_rounds", COUNTER, lambda: self.skipped, "Rounds that were missed")
+        self._tell(
+            "callbacks.failed",
+            COUNTER,
+            lambda: self.callbacks.failed + self.callbacks.missed,
+            "Callbacks that raised or did not return in time",
+        )
+
+    # -- life ----------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread and the handlers in this process, unless they run."""
+        self._in_this_process()
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._running = True
+            self._stopped = -1
+            self._sync()
+            thread = threading.Thread(target=self._run, name="appmetrics-reporter", daemon=True)
+            self._thread = thread
+            thread.start()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """A last round, then work off all queues and close all handlers.
+
+        False if that took longer than ``timeout`` seconds (default: the
+        configured ``flush_timeout``).
+        """
+        deadline = time.monotonic() + (self.flush_timeout if timeout is None else timeout)
+        self._in_this_process()
+        with self._lock:
+            self._running = False
+            thread, self._thread = self._thread, None
+        self.wake()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            self._sync()
+            self._round(list(self._routes.values()), last=True)
+            handlers = [*self._retired, *(route.handler for route in self._routes.values())]
+            self._retired = []
+            self._stopped = self.hierarchy.version
+        done = True
+        for handler in handlers:
+            done = handler.stop(max(0.01, deadline - time.monotonic())) and done
+        return done
+
+    def flush(self, timeout: float = FLUSH_TIMEOUT) -> bool:
+        """Wait until the handlers have worked off all they were handed.
+
+        Takes no new reading; False if time ran out.
+        """
+        deadline = time.monotonic() + timeout
+        self._in_this_process()
+        with self._lock:
+            handlers = [route.handler for route in self._routes.values()]
+        done = True
+        for handler in handlers:
+            done = handler.flush(max(0.01, deadline - time.monotonic())) and done
+        return done
+
+    def wake(self) -> None:
+        """Make the thread look at what is due now, after a change of routing."""
+        self._signal.put(None)
+
+    def shutdown(self) -> None:
+        """At exit: `stop`, unless that has been done. Not in a child that never reported."""
+        if self._pid == os.getpid() and self._stopped != self.hierarchy.version:
+            self.stop()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._signal: SimpleQueue[None] = SimpleQueue()
+        self._thread = None
+        self._running = False
+        self._stopped = -1
+        self._jobs_ran = -math.inf
+        self._routes = {}
+        self._readers = WeakKeyDictionary()
+        self._retired = []
+
+    def _in_this_process(self) -> None:
+        # Not only os.register_at_fork: uWSGI does not call it.
+        if self._pid != os.getpid():
+            self.after_fork()
+
+    def after_fork(self) -> None:
+        """In a forked child: no thread runs here, and any lock may be held for ever.
+
+        What was counted before is the parent's: this process' handlers start
+        from the readings of now, as new ones do.
+        """
+        self.hierarchy.after_fork()
+        self.callbacks.after_fork()
+        self._begin()
+        self._served = True
+
+    def _run(self) -> None:
+        while self._running:
+            try:
+                wait = self.run_due()
+            except Exception:
+                log.exception("a round failed")
+                wait = 1.0
+            try:
+                self._signal.get(timeout=min(wait, 1.0))
+                while True:
+                    self._signal.get_nowait()
+            except Empty:
+                pass
+
+    # -- rounds --------------------------------------------------------------
+
+    def run_due(self) -> float:
+        """Do all work that is due by the clock; returns the seconds until more is."""
+        if self.clock.monotonic() - self._jobs_ran >= 1.0:
+            self._jobs_ran = self.clock.monotonic()
+            for job in list(self.jobs):
+                try:
+                    job()
+                except Exception:
+                    log.exception("%r failed", job)
+        with self._lock:
+            self._sync()
+            now = self.clock.time()
+            due = [route for route in self._routes.values() if self._is_due(route, now)]
+            self._round(due)
+            waits = [r.due - self.clock.time() for r in self._routes.values() if r.due is not None]
+        return max(0.0, min(waits, default=1.0))
+
+    def _is_due(self, route: Route, now: float) -> bool:
+        if route.handler.pull:
+            return False
+        interval = route.handler.interval or self.interval
+        # No due time yet, or the wall clock has been set back.
+        if route.due is None or route.due - now > interval:
+            route.due = _next_due(now, interval)
+        return now >= route.due
+
+    def _round(self, routes: list[Route], last: bool = False) -> None:
+        routes = [route for route in routes if not route.handler.pull]
+        if not routes:
+            return
+        self._refresh()
+        for route in routes:
+            interval = route.handler.interval or self.interval
+            now = self.clock.time()
+            # The last round belongs to the interval it is cut short in.
+            time = _next_due(now, interval) if last else _next_due(now, interval) - interval
+            if not last and route.due is not None:
+                self.skipped += max(0, round((time - route.due) / interval))
+            route.due = _next_due(now, interval)
+            selection = self._select(route)
+            readings = selection.read()
+            monotonic = self.clock.monotonic()
+            selection.handed_over(readings, monotonic)
+            route.handler.put(Batch(selection, readings, time, monotonic))
+
+    def _refresh(self) -> None:
+        registry = self.hierarchy.registry
+        callbacks: dict[str, Callable[[], None]] = {
+            instrument.name: instrument.refresh
+            for instrument in list(registry.instruments.values())
+            if isinstance(instrument, Gauge)
+            and instrument.declaration.callback is not None
+            and instrument.declaration.enabled
+        }
+        if registry.tree is not None:
+            counters = self.hierarchy.scales_counters
+            callbacks["scales"] = lambda: registry.read_foreign(counters)
+        self.callbacks.ask(callbacks, CALLBACK_TIMEOUT)
+
+    def pull(self, handler: Handler) -> Selection:
+        """An up-to-date selection for a handler that is being asked."""
+        self._in_this_process()
+        with self._lock:
+            self._sync()
+            self._refresh()
+            route = self._routes.get(id(handler)) or self._readers.get(handler)
+            if route is None:
+                route = self._readers[handler] = Route(handler)
+            return self._select(route)
+
+    def routes(self) -> list[Route]:
+        """The handlers being served, each with its selection."""
+        self._in_this_process()
+        with self._lock:
+            self._sync()
+            return list(self._routes.values())
+
+    # -- handlers ------------------------------------------------------------
+
+    def _select(self, route: Route) -> Selection:
+        version = self.hierarchy.version
+        if route.selection is None or route.version != version:
+            selection = self.hierarchy.selection(route.handler, self.hierarchy.started)
+            selection.extend(self.hierarchy.registry.points)
+            if route.selection is not None:
+                selection.inherit(*route.selection.heritage())
+            route.selection, route.version = selection, version
+        else:
+            route.selection.extend(self.hierarchy.registry.points)
+        return route.selection
+
+    def _sync(self) -> None:
+        """Serve the handlers that are attached now, let go of the others.
+
+        A handler replaced by one of the same name leaves it its readings. A new
+        one starts from the readings of now, unless it is among the first.
+        """
+        attached = {id(handler): handler for handler in self.hierarchy.handlers()}
+        gone = [route for key, route in self._routes.items() if key not in attached]
+        new = [handler for key, handler in attached.items() if key not in self._routes]
+        if gone or new:
+            heirs = {handler.name for handler in new}
+            orphans = [route for route in gone if route.handler.name not in heirs]
+            for route in orphans:
+                # By the former routing: by that of now it would get nothing.
+                route.version = self.hierarchy.version
+            self._round(orphans, last=True)
+            for route in gone:
+                del self._routes[id(route.handler)]
+                self._retire(route.handler)
+            for handler in new:
+                self._adopt(handler, [r for r in gone if r.handler.name == handler.name])
+            self._served = True
+        if self._running:
+            for route in self._routes.values():
+                route.handler.start()
+
+    def _adopt(self, handler: Handler, former: list[Route]) -> None:
+        route = self._routes[id(handler)] = Route(handler)
+        if former and former[0].selection is not None:
+            route.selection = former[0].selection
+        elif not handler.pull:
+            selection = self._select(route)
+            if self._served:
+                selection.inherit(zip(selection.points, selection.read()), self.clock.monotonic())
+        self._report_on(handler)
+
+    def _retire(self, handler: Handler) -> None:
+        # Its worker ends by itself when the queue is empty; stop() waits for it.
+        # A listener is waited for now, since its successor may want its port.
+        self._retired = [old for old in self._retired if not old.stop(0.0)]
+        if not handler.stop(1.0 if handler.pull else 0.0):
+            self._retired.append(handler)
+
+    def _report_on(self, handler: Handler) -> None:
+        name = handler.name
+        for what, kind, help in _SELF_METRICS[2:3] if handler.pull else _SELF_METRICS:
+            self._tell(f"handler.{name}.{what}", kind, self._statistic(name, what), help)
+
+    def _statistic(self, name: str, what: str) -> Callable[[], Any]:
+        def read() -> Any:
+            for route in list(self._routes.values()):
+                if route.handler.name == name:
+                    handler = route.handler
+                    return handler.queued if what == "queue" else getattr(handler.stats, what)
+            return None
+
+        return read
+
+    def _tell(self, what: str, kind: str, read: Callable[[], Any], help: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            unit = "seconds" if what.endswith(".lag") else ""
+            series = Series(f"appmetrics.{what}", kind=kind, help=help, unit=unit)
+            self.hierarchy.registry.points.append(ReadOnly(series, read))
+
+
+def _next_due(now: float, interval: float) -> float:
+    """The next moment that is a whole multiple of the interval."""
+    return (math.floor(now / interval) + 1) * interval
+
+
+#: The process' own reporter.
+reporter = Reporter(hierarchy)
+
+start = reporter.start
+stop = reporter.stop
+flush = reporter.flush
+
+atexit.register(reporter.shutdown)
+os.register_at_fork(after_in_child=reporter.after_fork)

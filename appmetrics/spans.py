@@ -1,0 +1,253 @@
+"""Context managers that record, and the decorators made of them.
+
+Each recorder is used in a ``with`` statement or as a decorator. It records also
+when the body raises. A recorder holds its instrument, never the cells behind it,
+so that an instrument can be pointed elsewhere while a span is open. Written as
+classes: a generator-based context manager costs three times as much.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Generator
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def outcome(error: type[BaseException] | None) -> str:
+    """The value of an ``outcome`` label: ok, error or cancelled.
+
+    Cancelled is everything that isn't an ``Exception``: a cancelled task, a
+    generator closed early, an interpreter that exits.
+    """
+    if error is None:
+        return "ok"
+    return "error" if issubclass(error, Exception) else "cancelled"
+
+
+class Recorder:
+    """What all recorders share: labels set in the block, use as a decorator."""
+
+    __slots__ = ("_instrument", "_labels")
+
+    def __init__(self, instrument: Any, labels: dict[str, object] | None = None) -> None:
+        self._instrument = instrument
+        self._labels = labels
+
+    def labels(self, **labels: object) -> Self:
+        """Set labels of what is being recorded; may be called several times.
+
+        Labels that are not set by the end of the block are empty, except
+        ``outcome`` and ``exception``, which are filled in.
+        """
+        self._labels = {**(self._labels or {}), **labels}
+        return self
+
+    def again(self) -> Self:
+        """A fresh recorder like this one."""
+        return type(self)(self._instrument, self._labels)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        raise NotImplementedError
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function of any kind: plain, async, generator, async
+        generator, method, static or class method."""
+        return decorate(function, self)
+
+    def wrap_plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The decorated form of a plain function."""
+        again = self.again
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with again():
+                return function(*args, **kwargs)
+
+        return call
+
+    def _bound(self, kind: type[BaseException] | None) -> Any:
+        """The instrument, or its child for the labels known at the end."""
+        instrument = self._instrument
+        if instrument.label_names:
+            auto = {"outcome": outcome(kind), "exception": kind.__name__ if kind else ""}
+            return instrument.resolve(self._labels, auto)
+        if self._labels:
+            return instrument.resolve(self._labels, {})
+        return instrument
+
+
+class Span(Recorder):
+    """Times its block into a timer, in seconds."""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, instrument: Any, labels: dict[str, object] | None = None) -> None:
+        self._instrument = instrument
+        self._labels = labels
+        # A stack, so that one span object may be entered again inside itself.
+        self._start: Any = None
+
+    def __enter__(self) -> Self:
+        self._start = (perf_counter(), self._start)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        now = perf_counter()
+        start, self._start = self._start
+        instrument = self._instrument
+        if self._labels is not None or instrument.label_names:
+            instrument = self._bound(kind)
+        instrument.observe(now - start)
+
+    def wrap_plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        instrument = self._instrument
+        if instrument.label_names:
+            return super().wrap_plain(function)
+        declaration, observe = instrument.declaration, instrument.observe
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not declaration.enabled:
+                return function(*args, **kwargs)
+            start = perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                observe(perf_counter() - start)
+
+        return call
+
+
+class Counting(Recorder):
+    """Counts each time its block ends."""
+
+    __slots__ = ()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bound(kind).inc()
+
+
+class CountingExceptions(Recorder):
+    """Counts the exceptions that leave its block."""
+
+    __slots__ = ("_types",)
+
+    def __init__(
+        self,
+        instrument: Any,
+        labels: dict[str, object] | None = None,
+        types: tuple[type[BaseException], ...] = (Exception,),
+    ) -> None:
+        super().__init__(instrument, labels)
+        self._types = types
+
+    def again(self) -> Self:
+        return type(self)(self._instrument, self._labels, self._types)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None and issubclass(kind, self._types):
+            self._bound(kind).inc()
+
+
+class Tracking(Recorder):
+    """Adds one to a gauge while inside its block."""
+
+    __slots__ = ("_inside",)
+
+    def __init__(self, instrument: Any, labels: dict[str, object] | None = None) -> None:
+        super().__init__(instrument, labels)
+        self._inside: Any = None
+
+    def __enter__(self) -> Self:
+        # Where it was counted in, there it is counted out, whatever labels() says later.
+        gauge = self._bound(None)
+        self._inside = (gauge, self._inside)
+        gauge.inc()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        gauge, self._inside = self._inside
+        gauge.dec()
+
+
+def decorate(function: F, recorder: Recorder) -> F:
+    """A function that runs inside a fresh recorder each time it is called.
+
+    A generator is recorded from its first step until it is exhausted or closed,
+    a coroutine from its first step until it returns.
+    """
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(decorate(function.__func__, recorder))
+    again = recorder.again
+    call: Callable[..., Any]
+    if inspect.iscoroutinefunction(function):
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            with again():
+                return await function(*args, **kwargs)
+
+    elif inspect.isasyncgenfunction(function):
+
+        async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            with again():
+                steps = function(*args, **kwargs)
+                try:
+                    item = await steps.__anext__()
+                    while True:
+                        try:
+                            sent = yield item
+                        except GeneratorExit:
+                            raise
+                        except BaseException as error:
+                            item = await steps.athrow(error)
+                        else:
+                            item = await steps.asend(sent)
+                except StopAsyncIteration:
+                    pass
+                finally:
+                    await steps.aclose()
+
+    elif inspect.isgeneratorfunction(function):
+
+        def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            with again():
+                result = yield from function(*args, **kwargs)
+            return result
+
+    else:
+        call = recorder.wrap_plain(function)
+    return functools.wraps(function)(call)  # type: ignore[return-value]
