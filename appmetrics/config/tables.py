@@ -1,0 +1,35 @@
+"""The options of ``[metrics]`` and of ``[metrics.meter.NAME]``.
+
+Those of handlers, filters and formatters stand with their classes.
+"""
+
+from __future__ import annotations
+
+from ..levels import INFO
+from ..options import Option, boolean, duration, globs, integer, level, mapping, names, period
+
+_LABELS = Option("labels", mapping, {}, "Common labels of all series below: env=prod, team=web.")
+_HANDLERS = Option("handlers", names, (), "Names of [metrics.handler.NAME] sections.")
+_FILTERS = Option("filters", names, (), "Names of [metrics.filter.NAME] sections, in order.")
+
+#: ``[metrics]``: the root meter, and the process as a whole.
+METRICS = (
+    Option("interval", period, 10.0, "Seconds between two rounds, where a handler has no own."),
+    Option("level", level, INFO, "Lowest level of the instruments that record."),
+    _LABELS,
+    _HANDLERS,
+    _FILTERS,
+    Option("watch", boolean, False, "Read the file again when it has changed."),
+    Option("flush_timeout", duration, 5.0, "Seconds that the last round may take at exit."),
+    Option("scales_counters", globs, (), "Plain scales stats, by dotted name, that are counters."),
+    Option("max_children", integer(1), 1000, "Label sets per instrument; one takes the others."),
+)
+
+#: ``[metrics.meter.DOTTED.NAME]``
+METER = (
+    Option("level", level, None, "Lowest level that records in this subtree; else inherited."),
+    _HANDLERS,
+    Option("propagate", boolean, True, "Whether handlers of the meters above get it as well."),
+    _LABELS,
+    _FILTERS,
+)
