@@ -12,6 +12,7 @@ The cells being counted in belong to ``instruments``; here they are only read.
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -28,7 +29,15 @@ EDGES = tuple(2.0 ** (i / SUBS - 1) for i in range(SUBS))
 SPECIAL = 1000
 ZERO, BELOW, ABOVE = range(3)
 
+#: The largest number that is kept anywhere.
+MAX = sys.float_info.max
+
 _HALF_BUCKET = 2.0 ** (0.5 / SUBS)
+
+
+def finite(value: float) -> float:
+    """A number, with what has added up beyond the largest float cut off."""
+    return value if -MAX <= value <= MAX else MAX if value > 0 else -MAX
 
 
 def locate(value: float) -> tuple[int, int]:
@@ -169,7 +178,7 @@ class Distribution:
             mine = octaves.get(octave)
             octaves[octave] = counts if mine is None else [a + b for a, b in zip(mine, counts)]
         special = [a + b for a, b in zip(self.special, other.special)]
-        return Distribution(octaves, special, self.sum + other.sum)
+        return Distribution(octaves, special, finite(self.sum + other.sum))
 
     def __sub__(self, earlier: Distribution) -> Distribution:
         """What came since ``earlier``, a previous reading of the same instrument.

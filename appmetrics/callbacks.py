@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 
+from .errors import describe
+
 Callback = Callable[[], object]
 
 log = logging.getLogger("appmetrics")
@@ -79,15 +81,16 @@ class Callbacks:
         for name, callback in todo:
             try:
                 callback()
-            except Exception as error:
+            except BaseException as error:
+                # Also SystemExit: it ends this thread only, and the asking with it.
                 self.failed += 1
-                self._complain(name, f"failed: {type(error).__name__}: {error}", error)
+                self._complain(name, f"failed: {describe(error)}", error)
             done.put(name)
             if abandoned.is_set():
                 self._hanging.discard(name)
                 return
 
-    def _complain(self, name: str, what: str, error: Exception | None) -> None:
+    def _complain(self, name: str, what: str, error: BaseException | None) -> None:
         if name not in self._complained:
             self._complained.add(name)
             log.warning("the callback of %s %s", name, what, exc_info=error)

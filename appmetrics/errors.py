@@ -28,6 +28,15 @@ class RejectedValue(MetricsError, ValueError):
     """
 
 
+def describe(error: BaseException) -> str:
+    """An error in one line, whatever its own text does."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text can't be read)"
+    return f"{type(error).__name__}: {text}"
+
+
 class Problem(NamedTuple):
     """One thing that is wrong, or surely not meant, in a configuration.
 

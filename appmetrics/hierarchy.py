@@ -46,12 +46,15 @@ class Hierarchy:
         self._configured: set[str] = set()
         self._early: deque[tuple[Meter, Sample]] | None = deque(maxlen=EARLY_EVENTS)
         self._broken: set[int] = set()
-        registry.points.append(
-            ReadOnly(
-                Series("appmetrics.rejected", kind=COUNTER, help="Updates that were left out"),
-                lambda: sum(rejection.counts.values()),
-            )
-        )
+        for name, help, read in (
+            ("rejected", "Updates that were left out", _rejected),
+            ("overflowed", "Updates whose labels were beyond max_children", self._overflowed),
+        ):
+            series = Series(f"appmetrics.{name}", kind=COUNTER, help=help)
+            registry.points.append(ReadOnly(series, read))
+
+    def _overflowed(self) -> int:
+        return sum(each.declaration.overflowed for each in list(self.registry.instruments.values()))
 
     def get_meter(self, name: str = "") -> Meter:
         """The meter of this dotted name, the root meter without one."""
@@ -186,6 +189,10 @@ class Hierarchy:
         """New locks in a forked child."""
         self.registry.after_fork()
         self.lock = self.registry.lock
+
+
+def _rejected() -> int:
+    return sum(list(rejection.counts.values()))
 
 
 #: The process' own hierarchy, which `get_meter` uses.

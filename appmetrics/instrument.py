@@ -10,10 +10,10 @@ labels, which only its children count. The kinds are in ``instruments``.
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .buckets import MAX
 from .cells import BIT_BUCKET
 from .clock import SYSTEM, Clock
 from .errors import InstrumentError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from .selection import Point
 
-MAX = sys.float_info.max
 #: Integers beyond are recorded as floats: sums of larger ones could outgrow a
 #: float, and adding a float to such an integer raises.
 BIG = 2.0**63
@@ -40,7 +39,7 @@ def number(value: Any) -> int | float | None:
     """A plain finite int or float made of anything that means one, else None."""
     try:
         if not isinstance(value, (int, float)):
-            if isinstance(value, (str, bytes, bytearray)):
+            if isinstance(value, (str, bytes, bytearray, memoryview, complex)):
                 return None
             value = float(value)
         # operator.index and float() strip subclasses (bool, numpy's float64).
@@ -52,9 +51,12 @@ def number(value: Any) -> int | float | None:
         return None
 
 
-def finite(value: Any) -> Any:
-    """A cell's number, with what has added up beyond the largest float cut off."""
-    return value if -MAX <= value <= MAX else max(-MAX, min(MAX, value))
+def plain_text(value: object) -> str:
+    """A value as exactly str; a subclass of str, such as an enumeration, by its content."""
+    if type(value) is str:
+        return value
+    # Not str(value): that is "Colour.RED" for a member of a str enumeration.
+    return str.__str__(value) if isinstance(value, str) else str(value)
 
 
 class Declaration:
@@ -90,7 +92,9 @@ class Declaration:
         self.states = states
         self.ttl = ttl
         self.callback = callback
-        self.answered = False
+        #: The label values (of an instrument without labels: none) that the
+        #: callback's last answer named.
+        self.answered: frozenset[tuple[str, ...]] = frozenset()
         self.meter = meter
         self.where = where
         self.points: list[Point] = [] if points is None else points
@@ -104,8 +108,8 @@ class Declaration:
 class NeedsLabels(list[Any]):
     """The cell of an instrument with labels: an update without labels is a mistake."""
 
-    def __init__(self, declaration: Declaration) -> None:
-        super().__init__(BIT_BUCKET)
+    def __init__(self, declaration: Declaration, content: list[Any]) -> None:
+        super().__init__(content)
         self._declaration = declaration
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -138,7 +142,7 @@ class Instrument:
         return BIT_BUCKET
 
     def _no_cell(self) -> Any:
-        return NeedsLabels(self.declaration)
+        return NeedsLabels(self.declaration, self._new_cell())
 
     def __repr__(self) -> str:
         labels = ", ".join(f"{key}={value!r}" for key, value in self.series.labels)
@@ -179,7 +183,7 @@ class Instrument:
         """
         try:
             return self.declaration.children[values]  # type: ignore[index, no-any-return]
-        except (KeyError, TypeError):
+        except Exception:  # not there yet, or whatever a value's own hash raises
             return self._child(values, named)
 
     def _child(self, values: tuple[object, ...], named: Mapping[str, object]) -> Self:
@@ -193,7 +197,7 @@ class Instrument:
                 values = (*values, *(named[name] for name in rest))
             if len(values) != len(names) or not names or self._values:
                 raise TypeError
-            key = tuple(value if type(value) is str else str(value) for value in values)
+            key = tuple(map(plain_text, values))
         except Exception:
             given = [*map(shown, values), *(f"{name}={shown(v)}" for name, v in named.items())]
             expected = ", ".join(names) or "none"

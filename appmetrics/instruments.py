@@ -11,14 +11,32 @@ from math import frexp
 from typing import Any
 
 from . import spans
-from .buckets import ABOVE, BELOW, EDGES, HIGHEST, LOWEST, SPECIAL, SUBS, ZERO, Distribution
+from .buckets import (
+    ABOVE,
+    BELOW,
+    EDGES,
+    HIGHEST,
+    LOWEST,
+    MAX,
+    SPECIAL,
+    SUBS,
+    ZERO,
+    Distribution,
+)
 from .cells import guarded
-from .instrument import BIG, Declaration, Instrument, NeedsLabels, finite, number, shown
+from .instrument import BIG, Declaration, Instrument, NeedsLabels, number, plain_text, shown
 from .rejection import reject
 from .sample import COUNTER, GAUGE, HISTOGRAM, STATE, STATES, TIMER, UNKNOWN, StateValue
 
 #: The key of a histogram's sum, beside its octaves.
 _TOTAL = SPECIAL + 1
+
+
+def _add(cell: Any, amount: float) -> None:
+    """Add what may be very large; the sum stays finite."""
+    # Without a call between load and store, as everywhere.
+    total = cell[0] + amount
+    cell[0] = total if -MAX <= total <= MAX else MAX if total > 0 else -MAX
 
 
 @guarded("inc")
@@ -41,10 +59,10 @@ class Counter(Instrument):
         if plain is None or plain < 0:
             reject(self.name, f"a counter needs a finite number >= 0, not {shown(amount)}")
         else:
-            self._cell[0] += plain
+            _add(self._cell, plain)
 
     def read(self) -> Any:
-        return finite(self._kept[0])
+        return self._kept[0]
 
     @property
     def value(self) -> float:
@@ -66,7 +84,7 @@ class Counter(Instrument):
         return spans.CountingExceptions(self, labels or None, types or (Exception,))
 
 
-@guarded("inc", "dec", "set")
+@guarded("inc", "dec", "set", "leave")
 class Gauge(Instrument):
     """A number that goes up and down: a queue's length, a temperature."""
 
@@ -95,7 +113,7 @@ class Gauge(Instrument):
         if plain is None:
             reject(self.name, f"a gauge needs a finite number, not {shown(amount)}")
         else:
-            self._cell[0] += plain
+            _add(self._cell, plain)
 
     def dec(self, amount: float = 1) -> None:
         """Subtract a finite number."""
@@ -107,7 +125,11 @@ class Gauge(Instrument):
         if plain is None:
             reject(self.name, f"a gauge needs a finite number, not {shown(amount)}")
         else:
-            self._cell[0] -= plain
+            _add(self._cell, -plain)
+
+    def leave(self) -> None:
+        """Take back an ``inc`` that was made while the level was on, also if it is off now."""
+        self._kept[0] -= 1
 
     def track(self, **labels: object) -> spans.Tracking:
         """Context manager and decorator: one more while inside."""
@@ -115,9 +137,9 @@ class Gauge(Instrument):
 
     def read(self) -> Any:
         declared = self.declaration
-        if declared.callback is not None and not declared.answered:
+        if declared.callback is not None and self._values not in declared.answered:
             return None
-        return finite(self._kept[0])
+        return self._kept[0]
 
     @property
     def value(self) -> float | None:
@@ -133,14 +155,18 @@ class Gauge(Instrument):
         callback = self.declaration.callback
         if callback is None:
             return
-        self.declaration.answered = False
+        self.declaration.answered = frozenset()
         answer = callback()
-        if self.label_names:
-            for values, value in dict(answer).items():
-                self.labels(*(values if isinstance(values, tuple) else (values,))).set(value)
-        else:
-            self.set(answer)
-        self.declaration.answered = True
+        answers = dict(answer) if self.label_names else {(): answer}
+        answered = set()
+        for values, value in answers.items():
+            gauge = self
+            if self.label_names:
+                gauge = self.labels(*(values if isinstance(values, tuple) else (values,)))
+            if number(value) is not None:
+                answered.add(gauge._values)
+            gauge.set(value)
+        self.declaration.answered = frozenset(answered)
 
 
 _BUCKET_OF_BUCKETS: dict[int, list[Any]] = {SPECIAL: [0, 0, 0], _TOTAL: [0.0]}
@@ -151,11 +177,11 @@ class _BucketsNeedLabels(dict[int, Any]):
 
     def __init__(self, declaration: Declaration) -> None:
         super().__init__()
-        self._misused = NeedsLabels(declaration)
+        self._misused = NeedsLabels(declaration, [0.0])
 
     def __missing__(self, key: int) -> Any:
         # One complaint for each update: only the last thing it stores to.
-        return self._misused if key == _TOTAL else [0] * SUBS
+        return self._misused if key == _TOTAL else [0] * (3 if key == SPECIAL else SUBS)
 
 
 @guarded("observe")
@@ -201,14 +227,14 @@ class Histogram(Instrument):
             special = ABOVE if plain > HIGHEST else BELOW if plain else ZERO
             cells = self._cell
             cells[SPECIAL][special] += 1
-            cells[_TOTAL][0] += plain
+            _add(cells[_TOTAL], plain)
 
     def read(self) -> Distribution:
         cells = self._kept
         octaves = {
             octave: tuple(counts) for octave, counts in list(cells.items()) if octave < SPECIAL
         }
-        return Distribution(octaves, tuple(cells[SPECIAL]), finite(cells[_TOTAL][0]))
+        return Distribution(octaves, tuple(cells[SPECIAL]), cells[_TOTAL][0])
 
     @property
     def value(self) -> Distribution:
@@ -246,10 +272,22 @@ class State(Instrument):
         A state that wasn't declared counts as unknown, with its text kept.
         """
         now = self.declaration.clock.monotonic()
-        if not isinstance(state, str) or not state:
-            reject(self.name, f"a state is a word such as 'ok', not {shown(state)}")
-            return
-        self._cell[0] = (state, str(description), now)
+        try:
+            new = (
+                plain_text(state) if isinstance(state, str) else "",
+                plain_text(description),
+                now,
+            )
+        except Exception:
+            new = ("", "", now)
+        if new[0]:
+            self._cell[0] = new
+        else:
+            reject(
+                self.name,
+                "a state is a word such as 'ok' and a description is text,"
+                f" not {shown(state)} and {shown(description)}",
+            )
 
     def read(self) -> StateValue | None:
         """The state; None if it was never set or its ``ttl`` has passed."""

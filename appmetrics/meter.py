@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from . import levels, rejection, spans
-from .errors import InstrumentError
+from .errors import InstrumentError, describe
 from .handlers.base import Filter, Handler
-from .instrument import Declaration, Instrument, valid_labels
+from .instrument import Declaration, Instrument, number, valid_labels
 from .instruments import Counter, Gauge, Histogram, State, Timer
 from .sample import EVENT, STATES, Event, Sample, Series
 
@@ -267,6 +267,10 @@ class Meter:
         100 events wait for it.
         """
         try:
+            if metric is not None:
+                metric = number(metric)
+                if metric is None:
+                    raise ValueError("its metric is not a finite number")
             event = Event(
                 str(description),
                 str(state),
@@ -278,7 +282,7 @@ class Meter:
             series = Series(self.full_name(str(name)), kind=EVENT, level=levels.number(level))
             self.hierarchy.emit_event(self, Sample(series, self.hierarchy.clock.time(), event))
         except Exception as error:
-            rejection.reject(self.name or "root", f"the event is not usable: {error}")
+            rejection.reject(self.name or "root", f"an event can't be used: {describe(error)}")
 
     # -- decorators ----------------------------------------------------------
 
@@ -307,6 +311,6 @@ class Meter:
 def _caller() -> str:
     """``file:line`` of the nearest caller outside this package."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<frozen")):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
 from . import levels
+from .errors import describe
 
 T = TypeVar("T")
 
@@ -231,7 +232,7 @@ def resolve(path: str) -> Any:
                 continue
             raise ValueError(f"can't import {module}: {error}") from error
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = describe(error)
             raise ValueError(f"can't import {module}: {reason}") from error
         for name in names[split:]:
             if not hasattr(found, name):

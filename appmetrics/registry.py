@@ -9,6 +9,7 @@ that an application keeps with scales itself are read from the same tree.
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Any
 
 from .buckets import Distribution
 from .errors import InstrumentError
-from .instrument import Declaration, Instrument
+from .instrument import Declaration, Instrument, number
 from .sample import COUNTER, GAUGE, Series, StateValue
 from .selection import Point
 
@@ -88,7 +89,7 @@ class Registry:
         Numbers are gauges, unless a glob of ``counters`` matches the name; the
         count of a distribution is a counter. Never raises.
         """
-        if self.tree is None or not self.instruments:
+        if self.tree is None or "greplin.scales" not in sys.modules:
             return
         found: set[str] = set()
         for name, kind, value in self.tree.foreign():
@@ -128,14 +129,17 @@ class ReadOnly:
 class Leaf:
     """An instrument as scales sees it: callable, JSON-ready, never raising.
 
-    If an application's own scales collection uses our leaf's path as a
-    container, the leaf gives way and lives on under the key ``value``.
+    An application's own scales stats may be at the same path, and come after ours.
+    Where they use the leaf as a container, a real one takes its place, and our
+    value moves to the key ``value`` in it. Where they use it as a number or a
+    distribution, theirs takes its place, as if nothing had been there.
     """
 
     def __init__(self, instrument: Instrument, parent: Any, key: str) -> None:
         self.instrument = instrument
-        self.parent = parent
-        self.key = key
+        self._parent = parent
+        self._key = key
+        self._container: Any = None
 
     def __call__(self) -> Any:
         try:
@@ -144,18 +148,50 @@ class Leaf:
             return None
 
     def container(self) -> Any:
-        """The container that takes the leaf's place."""
-        container = _scales().StatContainer()
-        container["value"] = self
-        self.parent[self.key] = container
-        self.parent, self.key = container, "value"
-        return container
+        """The container that has taken the leaf's place."""
+        if self._container is None:
+            base = _scales().StatContainer
+            # Dict stats count on missing keys being 0.
+            self._container = type(
+                "Container", (base,), {"__missing__": lambda *_: 0, "setdefault": _setdefault}
+            )()
+            self._container["value"] = self
+            self._parent[self._key] = self._container
+        return self._container
 
-    def setdefault(self, key: str, default: Any) -> Any:
+    def __add__(self, amount: Any) -> Any:
+        return amount
+
+    def __sub__(self, amount: Any) -> Any:
+        return -amount
+
+    def addValue(self, value: Any) -> None:
+        self._give_way().addValue(value)
+
+    def time(self) -> Any:
+        return self._give_way().time()
+
+    def _give_way(self) -> Any:
+        self._parent[self._key] = distribution = _scales().PmfStatDict()
+        return distribution
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self.container().get(key, default)
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
         return self.container().setdefault(key, default)
 
-    def __getitem__(self, key: str) -> Any:
-        return self.parent[key]
+    def __contains__(self, key: Any) -> bool:
+        return key in self.container()
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.container()[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.container()[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        del self.container()[key]
 
 
 def scales_value(instrument: Instrument) -> Any:
@@ -187,6 +223,11 @@ def scales_distribution(value: Distribution) -> dict[str, float]:
     }
     numbers = value.percentiles(tuple(keys.values()))
     return {"count": value.count, "mean": value.mean, **dict(zip(keys, numbers))}
+
+
+def _setdefault(container: Any, key: Any, default: Any = None) -> Any:
+    # UserDict's own asks for the key, which is never missing.
+    return container.data.setdefault(key, default)
 
 
 def _scales() -> Any:
@@ -247,8 +288,8 @@ def _walk(path: tuple[str, ...], node: Any, counts: bool = False) -> Iterator[tu
                 value = value()
             if hasattr(value, "items"):
                 yield from _walk(here, value, counts=hasattr(value, "addValue"))
-            elif isinstance(value, (int, float)) and value - value == 0:
+            elif isinstance(value, (int, float)) and (plain := number(value)) is not None:
                 kind = COUNTER if counts and key == "count" else GAUGE
-                yield ".".join(here), kind, value + 0
+                yield ".".join(here), kind, plain
         except Exception:
             continue

@@ -74,6 +74,8 @@ class Reporter:
         self.jobs: list[Callable[[], None]] = []
         self.callbacks = Callbacks()
         self.skipped = 0
+        #: What the configuration layer put in force, for ``explain``.
+        self.loaded: Any = None
         self._told: set[str] = set()
         self._served = False
         self._begin()
@@ -155,6 +157,7 @@ class Reporter:
         self._thread = None
         self._running = False
         self._stopped = -1
+        self._version = -1
         self._jobs_ran = -math.inf
         self._routes = {}
         self._readers = WeakKeyDictionary()
@@ -272,16 +275,26 @@ class Reporter:
     # -- handlers ------------------------------------------------------------
 
     def _select(self, route: Route) -> Selection:
-        version = self.hierarchy.version
-        if route.selection is None or route.version != version:
-            selection = self.hierarchy.selection(route.handler, self.hierarchy.started)
-            selection.extend(self.hierarchy.registry.points)
-            if route.selection is not None:
-                selection.inherit(*route.selection.heritage())
-            route.selection, route.version = selection, version
-        else:
-            route.selection.extend(self.hierarchy.registry.points)
-        return route.selection
+        """The route's selection by the routing of now, with all series of now.
+
+        A handler that is no longer attached keeps the selection it had: by the
+        new routing it would get nothing, and its heir would inherit that.
+        """
+        handler, hierarchy = route.handler, self.hierarchy
+        with hierarchy.lock:
+            attached = handler.everywhere or any(handler is h for h in hierarchy.handlers())
+            selection = route.selection
+            if selection is not None and not attached:
+                return selection
+            if selection is None or route.version != hierarchy.version:
+                selection = hierarchy.selection(handler, hierarchy.started)
+                selection.extend(hierarchy.registry.points)
+                if route.selection is not None and not handler.pull:
+                    selection.follow(route.selection, same_handler=route.version >= 0)
+                route.selection, route.version = selection, hierarchy.version
+                return selection
+        selection.extend(hierarchy.registry.points)
+        return selection
 
     def _sync(self) -> None:
         """Serve the handlers that are attached now, let go of the others.
@@ -294,29 +307,32 @@ class Reporter:
         new = [handler for key, handler in attached.items() if key not in self._routes]
         if gone or new:
             heirs = {handler.name for handler in new}
-            orphans = [route for route in gone if route.handler.name not in heirs]
-            for route in orphans:
-                # By the former routing: by that of now it would get nothing.
-                route.version = self.hierarchy.version
-            self._round(orphans, last=True)
+            self._round([route for route in gone if route.handler.name not in heirs], last=True)
             for route in gone:
                 del self._routes[id(route.handler)]
                 self._retire(route.handler)
             for handler in new:
                 self._adopt(handler, [r for r in gone if r.handler.name == handler.name])
             self._served = True
+        if self._version != self.hierarchy.version:
+            # At once, so that what a handler newly gets starts from now.
+            self._version = self.hierarchy.version
+            for route in self._routes.values():
+                if not route.handler.pull:
+                    self._select(route)
         if self._running:
             for route in self._routes.values():
                 route.handler.start()
 
     def _adopt(self, handler: Handler, former: list[Route]) -> None:
         route = self._routes[id(handler)] = Route(handler)
+        handler.clock = self.clock
         if former and former[0].selection is not None:
             route.selection = former[0].selection
         elif not handler.pull:
             selection = self._select(route)
             if self._served:
-                selection.inherit(zip(selection.points, selection.read()), self.clock.monotonic())
+                selection.start_from_now(self.clock.monotonic())
         self._report_on(handler)
 
     def _retire(self, handler: Handler) -> None:

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from .buckets import Distribution
+from .buckets import Distribution, finite
 from .sample import COUNTER, GAUGE, HISTOGRAM, STATE, TIMER, Labels, Sample, Series
 
 #: What a handler's ``prepare`` returns for a series that it can't take.
@@ -53,7 +53,8 @@ def merge(series: Series, values: Iterable[Any]) -> Any:
         return max(known, key=operator.attrgetter("number"))
     if series.kind == GAUGE and series.merge != "sum":
         return max(known) if series.merge == "max" else min(known)
-    return functools.reduce(operator.add, known)
+    total = functools.reduce(operator.add, known)
+    return total if isinstance(total, Distribution) else finite(total)
 
 
 def difference(kind: str, now: Any, before: Any) -> Any:
@@ -76,13 +77,17 @@ class Selection:
         self._choose = choose
         self.points: list[Point] = []
         self.entries: list[Entry] = []
+        self._by_identity: dict[tuple[str, Labels, str], Entry] = {}
+        self._looked_at = 0
+        self._positions: list[int] = []
+        # The reporter's side: what was handed over last.
         self._handed: list[Any] = []
         self._handed_when = started
-        self._by_identity: dict[tuple[str, Labels], Entry] = {}
-        self._looked_at = 0
+        # The worker's side: what was turned into samples last.
         self._previous: list[Any] = []
-        self._changed: list[float] = []
         self._when = started
+        self._changed: list[float] = []
+        self._former: tuple[Selection, list[int | None]] | None = None
 
     def extend(self, points: Sequence[Point]) -> None:
         """Take in the points that are new since the last call.
@@ -90,38 +95,72 @@ class Selection:
         ``points`` is the registry's list of all points, which only grows.
         """
         for point in points[self._looked_at :]:
-            self._looked_at += 1
             series = self._choose(point)
             if series is not None:
                 self._add(point, series)
+            self._looked_at += 1
 
     def _add(self, point: Point, series: Series) -> None:
         index = len(self.points)
         self.points.append(point)
+        self._positions.append(self._looked_at)
+        self._handed.append(None)
         self._previous.append(None)
         self._changed.append(0.0)
-        entry = self._by_identity.get(series.identity)
-        if entry is None or entry.series.kind != series.kind:
-            entry = Entry(series, index)
-            self._by_identity.setdefault(series.identity, entry)
+        key = (*series.identity, series.kind)
+        entry = self._by_identity.get(key)
+        if entry is None:
+            entry = self._by_identity[key] = Entry(series, index)
             self.entries.append(entry)
         else:
             entry.indexes.append(index)
 
-    def inherit(self, readings: Iterable[tuple[Point, Any]], when: float) -> None:
-        """Take over readings made before: deltas then count from there."""
-        known = {id(point): value for point, value in readings}
-        self._previous = [known.get(id(point)) for point in self.points]
+    def start_from_now(self, when: float) -> None:
+        """For a new handler: what was counted before is not its business."""
+        self._previous = self.read()
         self._handed = list(self._previous)
         self._when = self._handed_when = when
 
-    def heritage(self) -> tuple[list[tuple[Point, Any]], float]:
-        """What a successor inherits: the readings handed over last, and when."""
-        return list(zip(self.points, self._handed)), self._handed_when
+    def follow(self, former: Selection, same_handler: bool) -> None:
+        """Go on where a former selection ends; called before the first round.
+
+        Series that the former one had looked at and not taken start from now.
+        Of the same handler, the rest goes on from what the worker has done when
+        this selection's turn comes, since waiting rounds may yet be dropped; of
+        a replaced handler, from what that one was handed and will deliver.
+        """
+        places = {id(point): place for place, point in enumerate(former.points)}
+        found = [places.get(id(point)) for point in self.points]
+        for index, place in enumerate(found):
+            if place is not None:
+                self._handed[index] = former._handed[place]
+            elif self._positions[index] < former._looked_at:
+                self._handed[index] = self.points[index].read()
+        self._previous = list(self._handed)
+        self._when = self._handed_when = former._handed_when
+        if same_handler:
+            self._former = (former, found)
+
+    def _catch_up(self) -> None:
+        """In the worker: take over what it has done for former selections."""
+        chain: list[Selection] = [self]
+        while chain[-1]._former:
+            chain.append(chain[-1]._former[0])
+        while len(chain) > 1:
+            done, selection = chain.pop(), chain[-1]
+            assert selection._former is not None
+            for index, place in enumerate(selection._former[1]):
+                if place is not None:
+                    selection._previous[index] = done._previous[place]
+                    selection._changed[index] = done._changed[place]
+            selection._when = done._when
+            selection._former = None
 
     def handed_over(self, readings: list[Any], when: float) -> None:
         """Note what the reporter gave to the handler; its worker may be behind."""
-        self._handed, self._handed_when = readings, when
+        former = self._handed
+        self._handed = [old if new is None else new for new, old in zip(readings, former)]
+        self._handed_when = when
 
     def read(self) -> list[Any]:
         """All points' cumulative values now."""
@@ -147,6 +186,7 @@ class Selection:
         Deltas are taken for each point and merged afterwards, so that one
         that was reset or has gone never makes the merged series fall.
         """
+        self._catch_up()
         elapsed = max(0.0, monotonic - self._when)
         previous, self._when = self._previous, monotonic
         result = []
@@ -171,9 +211,10 @@ class Selection:
                 )
             result.append(Sample(series, time, value, delta, elapsed, entry.prepared))
         for index, reading in enumerate(readings):
-            if reading is not None and _number(reading) != _number(previous[index]):
-                self._changed[index] = time
-        self._previous[: len(readings)] = readings
+            if reading is not None:
+                if _number(reading) != _number(previous[index]):
+                    self._changed[index] = time
+                previous[index] = reading
         return result
 
     def changed(self, entry: Entry) -> float:

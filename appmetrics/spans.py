@@ -121,7 +121,7 @@ class Span(Recorder):
 
     def wrap_plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
         instrument = self._instrument
-        if instrument.label_names:
+        if instrument.label_names or self._labels:
             return super().wrap_plain(function)
         declaration, observe = instrument.declaration, instrument.observe
 
@@ -190,8 +190,10 @@ class Tracking(Recorder):
     def __enter__(self) -> Self:
         # Where it was counted in, there it is counted out, whatever labels() says later.
         gauge = self._bound(None)
-        self._inside = (gauge, self._inside)
-        gauge.inc()
+        counted = gauge.declaration.enabled
+        if counted:
+            gauge.inc()
+        self._inside = (gauge, counted, self._inside)
         return self
 
     def __exit__(
@@ -200,8 +202,9 @@ class Tracking(Recorder):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        gauge, self._inside = self._inside
-        gauge.dec()
+        gauge, counted, self._inside = self._inside
+        if counted:
+            gauge.leave()
 
 
 def decorate(function: F, recorder: Recorder) -> F:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ConfigError, Problem
+from ..errors import ConfigError, Problem, describe
 from ..handlers.base import Handler
 from ..hierarchy import Hierarchy, hierarchy
 from ..reporter import Reporter, reporter
@@ -176,6 +176,7 @@ class Configurator:
         options = built.plan.options
         self._hierarchy.max_children = options["max_children"]
         self._reporter.interval = options["interval"]
+        self._reporter.loaded = self._loaded
         self._reporter.flush_timeout = options["flush_timeout"]
         self._hierarchy.configure(built.settings, options["scales_counters"])
         jobs = [job for job in self._reporter.jobs if job != self.watch]
@@ -240,7 +241,7 @@ def _described(item: tuple[str, Handler]) -> str:
     try:
         target = handler.target()
     except Exception as error:
-        target = f"{type(error).__name__}: {error}"
+        target = describe(error)
     return f"{name} ({target})" if target else name
 
 

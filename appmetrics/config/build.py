@@ -6,6 +6,7 @@ built leaves no trace. Putting the result in force is ``active``'s.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,6 +83,9 @@ class _Builder:
                     # Not a class: then it is the filter itself.
                     else part.make
                 )
+                with contextlib.suppress(AttributeError):
+                    # What explain calls it; past a frozen dataclass.
+                    object.__setattr__(self._filters[part.name], "name", part.name)
         found = (self._filters[part.name] for part in parts)
         return tuple(each for each in found if each is not None)
 

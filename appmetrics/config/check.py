@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..errors import Problem
+from ..errors import Problem, describe
 from ..options import Option, resolve, secret
 from .wording import nearest, shown
 
@@ -98,7 +98,7 @@ class Checker:
             message = str(error)
         except Exception as error:
             # A converter of somebody else's may raise anything.
-            message = f"{type(error).__name__}: {error}"
+            message = describe(error)
         hidden = "..." if row.convert is secret else value
         words = getattr(row.convert, "words", ())
         self.report(section, message, row.name, hidden, wrong=value, words=words)

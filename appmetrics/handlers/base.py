@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, NamedTuple
 
+from ..clock import SYSTEM, Clock
+from ..errors import describe
 from ..levels import NOTSET
 from ..options import Option, level, names, period, text
 from ..sample import EVENT, Sample, Series
@@ -95,7 +97,10 @@ class Handler:
         self.filters = tuple(filters)
         self.formatter = formatter
         self.stats = Stats()
+        #: The reporter that serves the handler sets its own.
+        self.clock: Clock = SYSTEM
         self._failing = False
+        self._selection: Selection | None = None
         self._after_fork()
 
     # -- to override ---------------------------------------------------------
@@ -110,6 +115,10 @@ class Handler:
     def prepare(self, series: Series) -> Any:
         """What never changes in a series' rendering; `LEFT_OUT` to refuse it."""
         return None
+
+    def rerouted(self) -> None:
+        """Called in the worker when the routing has changed: every series will be
+        prepared anew, so names that were given to series can be forgotten."""
 
     def describe(self, series: Series) -> list[str]:
         """The final paths or lines of a series, for ``appmetrics explain``."""
@@ -136,13 +145,9 @@ class Handler:
 
     def put(self, batch: Batch) -> None:
         """Hand over a round; never blocks."""
-        if not self.threaded:
-            self._open()
-            self.handle(batch)
-            return
         while len(self._rounds) >= MAX_ROUNDS:
             self._rounds.popleft()
-            self._failed("its worker is busy; rounds are merged")
+            self.failed("its worker is busy; rounds are merged")
         self._rounds.append(batch)
         self._wake()
 
@@ -151,10 +156,7 @@ class Handler:
         if len(self._events) >= MAX_EVENTS:
             self.stats.dropped += 1
         self._events.append(event)
-        if self.threaded:
-            self._wake()
-        else:
-            self._work()
+        self._wake()
 
     @property
     def queued(self) -> int:
@@ -205,21 +207,24 @@ class Handler:
     def handle(self, batch: Batch) -> None:
         """Turn a round into samples and emit them; never raises."""
         try:
+            if batch.selection is not self._selection:
+                self._selection = batch.selection
+                self.rerouted()
             samples = batch.selection.samples(
-                batch.readings, batch.time, batch.monotonic, self.prepare
+                batch.readings, batch.time, batch.monotonic, self._prepare
             )
         except Exception as error:
-            self._failed(f"{type(error).__name__}: {error}", error)
+            self.failed(error)
             return
         self._emit(samples)
-        self.stats.lag = max(0.0, time.monotonic() - batch.monotonic)
+        self.stats.lag = max(0.0, self.clock.monotonic() - batch.monotonic)
 
     def _emit(self, samples: Sequence[Sample]) -> None:
         try:
             sent = self.emit(samples)
         except Exception as error:
             self.stats.dropped += len(samples)
-            self._failed(f"{type(error).__name__}: {error}", error)
+            self.failed(error)
         else:
             self.count_sent(len(samples) if sent is None else sent)
 
@@ -227,17 +232,23 @@ class Handler:
         """Count samples that reached the target."""
         if number:
             self.stats.sent += number
-            self.stats.last_sent = time.time()
+            self.stats.last_sent = self.clock.time()
             self._failing = False
 
-    def _failed(self, what: str, error: Exception | None = None) -> None:
-        """Count a failure; log the first of a row only."""
+    def count_failure(self, what: str) -> None:
+        """Count a failure, without a log line."""
         self.stats.errors += 1
         self.stats.last_error = what
-        self.stats.last_error_time = time.time()
+        self.stats.last_error_time = self.clock.time()
+
+    def failed(self, what: str | Exception) -> None:
+        """Count a failure; log the first of a row only."""
+        error = what if isinstance(what, Exception) else None
+        text = describe(error) if error else str(what)
+        self.count_failure(text)
         if not self._failing:
             self._failing = True
-            log.warning("handler %s failed: %s", self.name, what, exc_info=error)
+            log.warning("handler %s failed: %s", self.name, text, exc_info=error)
 
     def _after_fork(self) -> None:
         # A thread is dead and a lock may be held for ever in a forked child, and
@@ -250,6 +261,8 @@ class Handler:
         # SimpleQueue, not Event or Condition: its put() is reentrant, so an
         # event may be recorded in a signal handler.
         self._signal: SimpleQueue[None] = SimpleQueue()
+        # Held by whoever works: the worker, or without one the caller.
+        self._working = threading.RLock()
         self._stopping = False
         self._opened = False
 
@@ -258,7 +271,9 @@ class Handler:
         return thread is not None and thread.is_alive() and self._pid == os.getpid()
 
     def _wake(self) -> None:
-        if self._signal.empty():
+        if not self.threaded:
+            self._work()
+        elif self._signal.empty():
             self._signal.put(None)
 
     def _open(self) -> None:
@@ -285,27 +300,31 @@ class Handler:
                 return
 
     def _work(self) -> None:
-        """Work off rounds and events that wait."""
-        if self._rounds or self._events:
-            self._open()
-        while self._rounds or self._events:
-            events = [self._events.popleft() for _ in range(len(self._events))]
-            prepared = [self._prepare_event(event) for event in events]
-            taken = [event for event in prepared if event.prepared is not LEFT_OUT]
-            if taken:
-                self._emit(taken)
-            try:
-                batch = self._rounds.popleft()
-            except IndexError:
-                continue
-            self.handle(batch)
+        """Work off rounds and events that wait; at most one thread at a time."""
+        with self._working:
+            if self._rounds or self._events:
+                self._open()
+            while self._rounds or self._events:
+                self._step()
 
-    def _prepare_event(self, event: Sample) -> Sample:
+    def _step(self) -> None:
+        events = [self._events.popleft() for _ in range(len(self._events))]
+        prepared = [e._replace(prepared=self._prepare(e.series)) for e in events]
+        taken = [event for event in prepared if event.prepared is not LEFT_OUT]
+        if taken:
+            self._emit(taken)
         try:
-            return event._replace(prepared=self.prepare(event.series))
+            batch = self._rounds.popleft()
+        except IndexError:
+            return
+        self.handle(batch)
+
+    def _prepare(self, series: Series) -> Any:
+        try:
+            return self.prepare(series)
         except Exception as error:
-            self._failed(f"{type(error).__name__}: {error}", error)
-            return event._replace(prepared=LEFT_OUT)
+            self.failed(error)
+            return LEFT_OUT
 
     def _finish(self) -> None:
         if self._opened:
@@ -316,7 +335,7 @@ class Handler:
         try:
             return call()
         except Exception as error:
-            self._failed(f"{type(error).__name__}: {error}", error)
+            self.failed(error)
             return None
 
     def __repr__(self) -> str:

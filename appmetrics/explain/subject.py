@@ -1,0 +1,77 @@
+"""Finding what a name means: its series, or names like it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..sample import STATE, STATES, TIMER, Series, sorted_labels
+from ..selection import Entry, Point, Selection
+
+NEAREST = 5
+
+
+class Subject(NamedTuple):
+    """A series that is asked for; without a point nobody has registered it."""
+
+    series: Series
+    point: Point | None
+
+
+def hypothetical(name: str, kind: str, level: int, labels: Mapping[str, str]) -> Subject:
+    """A series that no process has registered."""
+    series = Series(
+        name,
+        sorted_labels(labels),
+        kind,
+        unit="seconds" if kind == TIMER else "",
+        level=level,
+        states=STATES if kind == STATE else (),
+    )
+    return Subject(series, None)
+
+
+class Entries:
+    """One handler's entries of the series asked for, and when rounds saw them change."""
+
+    def __init__(self, selection: Selection | None, subjects: Sequence[Subject]) -> None:
+        self._selection = selection
+        self._entries: dict[int, Entry] = {}
+        if selection is None:
+            return
+        wanted = {id(subject.point) for subject in subjects if subject.point is not None}
+        places = {n: id(p) for n, p in enumerate(list(selection.points)) if id(p) in wanted}
+        for entry in list(selection.entries):
+            for index in entry.indexes:
+                if index in places:
+                    self._entries[places[index]] = entry
+
+    def of(self, subject: Subject) -> Entry | None:
+        """The entry that a series became part of, if the handler has it."""
+        return self._entries.get(id(subject.point))
+
+    def changed(self, subject: Subject) -> float:
+        """When a round last found another value (seconds since 1970), 0 if never."""
+        entry = self.of(subject)
+        return self._selection.changed(entry) if self._selection and entry else 0.0
+
+
+def nearest_names(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The known names that may be meant, the likeliest first.
+
+    That is also a name that occurs in this one as a target has it:
+    ``apps.web1.shop.orders.count`` and ``shop_orders_total`` mean ``shop.orders``.
+    """
+    wanted = f"_{_flat(name)}_"
+    flat = [(each, _flat(each)) for each in known]
+    inside = sorted((e for e, f in flat if f and f"_{f}_" in wanted), key=len, reverse=True)
+    around = sorted((e for e, f in flat if wanted.strip("_") and wanted in f"_{f}_"), key=len)
+    # It takes quadratic time, and nobody mistypes a longer name.
+    alike = difflib.get_close_matches(name[:200], [each for each, _ in flat], NEAREST, 0.7)
+    return tuple(dict.fromkeys([*inside[:2], *alike[:1], *around, *alike]))[:NEAREST]
+
+
+def _flat(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.lower()).strip("_")

@@ -1,0 +1,267 @@
+"""`MetricsApp`: the numbers as a WSGI application, for people and for scrapers.
+
+Answers with Prometheus text, OpenMetrics, JSON or an HTML page, as the request
+asks. Only reads: nothing it serves changes a setting. The rendering itself is
+in ``exposition``; listening on a port of its own is the ``http`` handler's.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from .explain import explain
+from .exposition import tree
+from .exposition.prometheus import Exposition
+from .handlers.base import Handler
+from .reporter import Reporter, reporter
+from .sample import KINDS, Sample, Series
+from .selection import Selection
+from .version import __version__
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+FORMATS = ("prometheus", "openmetrics", "json", "series", "html")
+
+_BY_TYPE = {
+    "text/plain": "prometheus",
+    "application/openmetrics-text": "openmetrics",
+    "application/json": "json",
+    "text/html": "html",
+    "*/*": "prometheus",
+}
+
+_JSON = "application/json; charset=utf-8"
+_HTML = "text/html; charset=utf-8"
+
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", _POLICY),
+]
+
+
+class _Reader(Handler):
+    """Stands for a `MetricsApp` that no configured handler belongs to: it gets all."""
+
+    pull = True
+    everywhere = True
+
+    def emit(self, samples: Sequence[Sample]) -> int | None:
+        return 0
+
+
+class MetricsApp:
+    """A WSGI application that shows the metrics of this process.
+
+    ``handler`` (a pull handler) decides which series are shown; without one all
+    are. ``bounds`` are the ``le`` bounds of histograms, None for a selection by
+    unit. With ``token`` a request needs ``Authorization: Bearer TOKEN``; with
+    ``allow``, networks such as ``10.0.0.0/8``, its address must be in one of
+    them, and requests that a proxy forwarded are refused.
+    """
+
+    def __init__(
+        self,
+        handler: Handler | None = None,
+        *,
+        bounds: Iterable[float] | None = None,
+        token: str = "",
+        allow: Iterable[str] = (),
+        reporter: Reporter = reporter,
+    ) -> None:
+        self.handler = handler or _Reader(name="metrics-app")
+        self.reporter = reporter
+        self.bounds = None if bounds is None else tuple(bounds)
+        self.token = token
+        self.allow = [ipaddress.ip_network(network) for network in allow]
+        self._documents = {
+            name: _Document(name == "openmetrics", self.bounds)
+            for name in ("prometheus", "openmetrics")
+        }
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        status, content_type, body = self._answer(environ)
+        headers = [("Content-Type", content_type), *_HEADERS]
+        if isinstance(body, str):
+            whole = body.encode("utf-8", "replace")
+            headers.append(("Content-Length", str(len(whole))))
+            start_response(status, headers)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [whole]
+        start_response(status, headers)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return []
+        return (chunk.encode("utf-8", "replace") for chunk in body)
+
+    def _answer(self, environ: WSGIEnvironment) -> tuple[str, str, str | Iterator[str]]:
+        plain = "text/plain; charset=utf-8"
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return "405 Method Not Allowed", plain, "Only GET and HEAD are served here.\n"
+        if not self._permitted(environ):
+            return "403 Forbidden", plain, "These metrics are not for you.\n"
+        arguments = parse_qs(environ.get("QUERY_STRING", ""), errors="replace")
+        asked = arguments.get("explain")
+        if asked:
+            labels = dict(pair.partition("=")[::2] for pair in arguments.get("label", []))
+            kind = arguments.get("kind", [""])[0]
+            if kind and kind not in KINDS:
+                return "400 Bad Request", plain, f"kind must be one of {', '.join(KINDS)}.\n"
+            loaded = self.reporter.loaded
+            answer = explain(self.reporter, asked[0], labels, kind=kind, loaded=loaded)
+            return "200 OK", _JSON, json.dumps(answer.as_dict(), indent=1) + "\n"
+        format = arguments.get("format", [""])[0] or _negotiate(environ.get("HTTP_ACCEPT", ""))
+        if format not in FORMATS:
+            return "400 Bad Request", plain, f"format must be one of {', '.join(FORMATS)}.\n"
+        if format == "html":
+            return "200 OK", _HTML, _page()
+        return self._data(format, _wanted(arguments.get("query", [""])[0]))
+
+    def _permitted(self, environ: WSGIEnvironment) -> bool:
+        if self.token:
+            given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
+            if not hmac.compare_digest(given, b"Bearer " + self.token.encode()):
+                return False
+        if self.allow:
+            # Behind a proxy every request has the proxy's address.
+            if "HTTP_X_FORWARDED_FOR" in environ or "HTTP_FORWARDED" in environ:
+                return False
+            try:
+                address = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
+            except ValueError:
+                return False
+            return any(address in network for network in self.allow)
+        return True
+
+    def _data(
+        self, format: str, wanted: Callable[[Series], bool] | None
+    ) -> tuple[str, str, str | Iterator[str]]:
+        selection = self.reporter.pull(self.handler)
+        values = selection.values()
+        document = self._documents.get(format)
+        if document is not None:
+            return "200 OK", document.content_type, document.render(selection, values, wanted)
+        pairs = (
+            (entry.series, value)
+            for entry, value in zip(selection.entries, values)
+            if wanted is None or wanted(entry.series)
+        )
+        if format == "json":
+            return "200 OK", _JSON, tree.tree_text(pairs)
+        text = tree.series_text(
+            pairs,
+            time=self.reporter.clock.time(),
+            version=__version__,
+            host=_host(),
+            pid=os.getpid(),
+            handlers=handler_table(self.reporter),
+        )
+        return "200 OK", _JSON, text
+
+    @property
+    def left_out(self) -> list[tuple[Series, str]]:
+        """The series that have no name of their own in Prometheus' text, and why."""
+        self._data("prometheus", None)
+        return self._documents["prometheus"].left_out
+
+
+class _Document:
+    """An exposition that follows a selection as it grows or is replaced."""
+
+    def __init__(self, openmetrics: bool, bounds: Iterable[float] | None) -> None:
+        self._openmetrics, self._bounds = openmetrics, bounds
+        self._exposition = self._make()
+        self._selection: Selection | None = None
+        self._lock = threading.Lock()
+        self._known = 0
+        self.content_type = self._exposition.content_type
+
+    @property
+    def left_out(self) -> list[tuple[Series, str]]:
+        return list(self._exposition.left_out)
+
+    def _make(self) -> Exposition:
+        return Exposition(openmetrics=self._openmetrics, bounds=self._bounds)
+
+    def render(
+        self, selection: Selection, values: list[Any], wanted: Callable[[Series], bool] | None
+    ) -> Iterator[str]:
+        with self._lock:
+            if selection is not self._selection:
+                self._exposition, self._known = self._make(), 0
+                self._selection = selection
+            for entry in selection.entries[self._known : len(values)]:
+                self._exposition.add(entry.series)
+                self._known += 1
+            exposition = self._exposition
+        return exposition.render(values, wanted)
+
+
+def handler_table(reporter: Reporter) -> list[dict[str, Any]]:
+    """Each configured handler and how it is doing; JSON-ready."""
+    return [
+        {
+            "name": handler.name,
+            "class": type(handler).__name__,
+            "target": handler.target(),
+            "interval": None if handler.pull else handler.interval or reporter.interval,
+            "sent": handler.stats.sent,
+            "dropped": handler.stats.dropped,
+            "errors": handler.stats.errors,
+            "queue": handler.queued,
+            "last_sent": handler.stats.last_sent,
+            "last_error": handler.stats.last_error,
+            "last_error_time": handler.stats.last_error_time,
+        }
+        for handler in (route.handler for route in reporter.routes())
+    ]
+
+
+def _negotiate(accept: str) -> str:
+    """The format for an Accept header: the best one served, text if none is named."""
+    best, quality = "prometheus", 0.0
+    for part in accept.split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        format = _BY_TYPE.get(media.lower())
+        q = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    q = float(parameter[2:])
+                except ValueError:
+                    q = 0.0
+        if format and q > quality:
+            best, quality = format, q
+    return best
+
+
+def _wanted(query: str) -> Callable[[Series], bool] | None:
+    """What ``?query=`` picks: names that match the glob, or contain it as a plain word."""
+    if not query:
+        return None
+    glob = query if any(sign in query for sign in "*?[") else f"*{query}*"
+    return lambda series: fnmatchcase(series.name, glob)
+
+
+@lru_cache(maxsize=1)
+def _page() -> str:
+    return (Path(__file__).parent / "exposition" / "page.html").read_text("utf-8")
+
+
+@lru_cache(maxsize=1)
+def _host() -> str:
+    return socket.gethostname()
