@@ -32,6 +32,15 @@ ZERO, BELOW, ABOVE = range(3)
 #: The largest number that is kept anywhere.
 MAX = sys.float_info.max
 
+_SUMMARY = {
+    "median": 50,
+    "75percentile": 75,
+    "95percentile": 95,
+    "98percentile": 98,
+    "99percentile": 99,
+    "999percentile": 99.9,
+}
+
 _HALF_BUCKET = 2.0 ** (0.5 / SUBS)
 
 
@@ -143,6 +152,12 @@ class Distribution:
                 seen += number
             result.append(middle)
         return result
+
+    def summary(self) -> dict[str, float]:
+        """The numbers, under the key names that scales uses."""
+        low, *middle, high = self.percentiles((0, *_SUMMARY.values(), 100))
+        numbers = {"count": self.count, "min": low, "max": high, "mean": self.mean}
+        return {**numbers, **dict(zip(_SUMMARY, middle))}
 
     def below(self, bounds: Sequence[float]) -> list[int]:
         """For each bound (rising, finite, exact bucket edges) how many values are <= it."""

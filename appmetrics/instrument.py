@@ -3,8 +3,8 @@
 An instrument without labels and each labelled child are one object of the same
 class; what they share (name, level, children) is their `Declaration`. Only the
 instrument holds its cells. ``_cell`` is where updates go, ``_kept`` where the
-value is; they differ while the level is off, and for an instrument that has
-labels, which only its children count. The kinds are in ``instruments``.
+value is; they differ while the level of a counter or histogram is off, and for an
+instrument that has labels, which only its children count. The kinds are in ``instruments``.
 """
 
 from __future__ import annotations

@@ -84,12 +84,17 @@ class Counter(Instrument):
         return spans.CountingExceptions(self, labels or None, types or (Exception,))
 
 
-@guarded("inc", "dec", "set", "leave")
+@guarded("inc", "dec", "set")
 class Gauge(Instrument):
     """A number that goes up and down: a queue's length, a temperature."""
 
+    # Also while its level is off it is kept up to date, and only not shipped:
+    # what is set once, or counted up and down, must be right when it comes on.
     __slots__ = ()
     kind = GAUGE
+
+    def _bit_bucket(self) -> Any:
+        return self._kept
 
     def set(self, value: float) -> None:
         """Set to a finite number."""
@@ -126,10 +131,6 @@ class Gauge(Instrument):
             reject(self.name, f"a gauge needs a finite number, not {shown(amount)}")
         else:
             _add(self._cell, -plain)
-
-    def leave(self) -> None:
-        """Take back an ``inc`` that was made while the level was on, also if it is off now."""
-        self._kept[0] -= 1
 
     def track(self, **labels: object) -> spans.Tracking:
         """Context manager and decorator: one more while inside."""
@@ -264,7 +265,7 @@ class State(Instrument):
         return [None]
 
     def _bit_bucket(self) -> Any:
-        return [None]
+        return self._kept  # for the same reason as a gauge
 
     def set(self, state: str, description: str = "") -> None:
         """Set the state, with a description for people.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from . import levels, rejection, spans
 from .errors import InstrumentError, describe
 from .handlers.base import Filter, Handler
-from .instrument import Declaration, Instrument, number, valid_labels
+from .instrument import Declaration, Instrument, number, shown, valid_labels
 from .instruments import Counter, Gauge, Histogram, State, Timer
 from .sample import EVENT, STATES, Event, Sample, Series
 
@@ -267,22 +267,27 @@ class Meter:
         100 events wait for it.
         """
         try:
-            if metric is not None:
-                metric = number(metric)
-                if metric is None:
-                    raise ValueError("its metric is not a finite number")
             event = Event(
                 str(description),
                 str(state),
                 {str(key): str(value) for key, value in (attributes or {}).items()},
                 tuple(map(str, tags)),
-                metric,
-                ttl,
+                self._number_of_event("metric", metric),
+                self._number_of_event("ttl", ttl),
             )
             series = Series(self.full_name(str(name)), kind=EVENT, level=levels.number(level))
             self.hierarchy.emit_event(self, Sample(series, self.hierarchy.clock.time(), event))
         except Exception as error:
             rejection.reject(self.name or "root", f"an event can't be used: {describe(error)}")
+
+    def _number_of_event(self, what: str, value: float | None) -> float | None:
+        plain = None if value is None else number(value)
+        if value is not None and plain is None:
+            rejection.reject(
+                self.name or "root",
+                f"an event's {what} must be a finite number, not {shown(value)}",
+            )
+        return plain
 
     # -- decorators ----------------------------------------------------------
 

@@ -19,7 +19,7 @@ from typing import Any
 from .buckets import Distribution
 from .errors import InstrumentError
 from .instrument import Declaration, Instrument, number
-from .sample import COUNTER, GAUGE, Series, StateValue
+from .sample import COUNTER, GAUGE, MAX_DEPTH, Series, StateValue
 from .selection import Point
 
 
@@ -203,26 +203,10 @@ def scales_value(instrument: Instrument) -> Any:
         }
     value = instrument.read()
     if isinstance(value, Distribution):
-        return scales_distribution(value)
+        return value.summary()
     if isinstance(value, StateValue):
         return value.text
     return value
-
-
-def scales_distribution(value: Distribution) -> dict[str, float]:
-    """A distribution under the key names of scales' PmfStat."""
-    keys = {
-        "min": 0,
-        "median": 50,
-        "75percentile": 75,
-        "95percentile": 95,
-        "98percentile": 98,
-        "99percentile": 99,
-        "999percentile": 99.9,
-        "max": 100,
-    }
-    numbers = value.percentiles(tuple(keys.values()))
-    return {"count": value.count, "mean": value.mean, **dict(zip(keys, numbers))}
 
 
 def _setdefault(container: Any, key: Any, default: Any = None) -> Any:
@@ -258,7 +242,7 @@ class ScalesTree:
 
     def _place(self, node: Any, name: str, instrument: Instrument) -> None:
         container_type = _scales().StatContainer
-        *path, last = name.split(".")
+        *path, last = name.split(".", MAX_DEPTH)
         for part in path:
             child = node.setdefault(part, container_type())
             if isinstance(child, Leaf):

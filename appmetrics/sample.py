@@ -21,6 +21,10 @@ KINDS = (COUNTER, GAUGE, HISTOGRAM, TIMER, STATE, EVENT)
 
 Labels = tuple[tuple[str, str], ...]
 
+#: So deep does a name go in a tree by dotted name; the rest is one key. Encoders
+#: and decoders that recurse fail on trees of some hundred levels.
+MAX_DEPTH = 32
+
 #: Riemann's states, which are Nagios' too: the index is Nagios' number.
 STATES = ("ok", "warning", "critical", "unknown")
 UNKNOWN = "unknown"

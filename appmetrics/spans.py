@@ -190,10 +190,8 @@ class Tracking(Recorder):
     def __enter__(self) -> Self:
         # Where it was counted in, there it is counted out, whatever labels() says later.
         gauge = self._bound(None)
-        counted = gauge.declaration.enabled
-        if counted:
-            gauge.inc()
-        self._inside = (gauge, counted, self._inside)
+        self._inside = (gauge, self._inside)
+        gauge.inc()
         return self
 
     def __exit__(
@@ -202,9 +200,8 @@ class Tracking(Recorder):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        gauge, counted, self._inside = self._inside
-        if counted:
-            gauge.leave()
+        gauge, self._inside = self._inside
+        gauge.dec()
 
 
 def decorate(function: F, recorder: Recorder) -> F:

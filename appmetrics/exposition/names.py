@@ -83,7 +83,7 @@ def label_text(labels: Labels, own: str = "") -> tuple[str, bool]:
             taken.add(free)
             name = free
         safe = encodable(value)
-        changed = changed or safe is not value
+        changed = changed or safe != value
         parts.append(f'{name}="{escape(safe)}"')
     return ",".join(parts), changed
 

@@ -18,20 +18,11 @@ from typing import Any
 
 from .. import levels
 from ..buckets import Distribution
-from ..sample import EVENT, HISTOGRAM, STATE, TIMER, Labels, Series
+from ..sample import EVENT, HISTOGRAM, MAX_DEPTH, STATE, TIMER, Labels, Series
 from .values import number
 
 #: A chunk of text holds about this many readings.
 CHUNK_READINGS = 200
-
-_PERCENTILES = {
-    "median": 50,
-    "75percentile": 75,
-    "95percentile": 95,
-    "98percentile": 98,
-    "99percentile": 99,
-    "999percentile": 99.9,
-}
 
 # Escapes lone surrogates too. Made once: `json.dumps` with options makes one a call.
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
@@ -56,7 +47,7 @@ def _grow(pairs: Iterable[tuple[Series, Any]]) -> _Branch:
     for series, value in pairs:
         if series.kind == EVENT:
             continue
-        *path, key = series.name.split(".")
+        *path, key = series.name.split(".", MAX_DEPTH)
         if series.labels:
             path.append(key)
             key = _label_key(series.labels)
@@ -144,14 +135,7 @@ def _leaf(series: Series, value: Any) -> Any:
         return value.text
     if series.kind not in (TIMER, HISTOGRAM):
         return number(value)
-    low, *middle, high = value.percentiles((0, *_PERCENTILES.values(), 100))
-    return {
-        "count": value.count,
-        "min": low,
-        "max": high,
-        "mean": number(value.mean),
-        **dict(zip(_PERCENTILES, middle, strict=True)),
-    }
+    return value.summary()
 
 
 def _entry(series: Series, value: Any) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class Handler:
         interval: float | None = None,
         filters: Sequence[Filter] = (),
         formatter: Any = None,
+        clock: Clock = SYSTEM,
     ) -> None:
         self.name = name or type(self).__name__
         self.level = level
@@ -98,7 +99,7 @@ class Handler:
         self.formatter = formatter
         self.stats = Stats()
         #: The reporter that serves the handler sets its own.
-        self.clock: Clock = SYSTEM
+        self.clock = clock
         self._failing = False
         self._selection: Selection | None = None
         self._after_fork()

@@ -54,9 +54,8 @@ class NetworkHandler(Handler):
     ) -> None:
         self.timeout = timeout
         self.buffer = buffer
-        self.clock = clock
         self._jitter = jitter
-        super().__init__(**common)
+        super().__init__(clock=clock, **common)
 
     # -- to override ---------------------------------------------------------
 
