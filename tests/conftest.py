@@ -1,0 +1,115 @@
+"""What every test can use: the real servers as fixtures, and what happens without them.
+
+A server that is not installed skips the test and is listed at the end of the run
+with the command that installs it; with APPMETRICS_REQUIRE_SERVERS=1 it fails the
+test instead. Tests that use a server fixture are marked ``server`` by themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hypothesis
+import pytest
+
+import servers
+
+T = TypeVar("T")
+SERVER_FIXTURES = {"carbon", "start_prometheus", "promtool", "syslog_ng", "chromium"}
+NOT_HERE = "no real server: "
+
+# A busy machine must not fail a property, and a run must not depend on an earlier one.
+hypothesis.settings.register_profile("here", deadline=None, database=None)
+hypothesis.settings.load_profile("here")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses a server fixture."""
+    for item in items:
+        if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # below pytest's own summary
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """List the servers that were missing, loudly."""
+    yield
+    missing: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", ()):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else "")
+        if NOT_HERE in reason:
+            sentence = reason.partition(NOT_HERE)[2]
+            missing[sentence] = missing.get(sentence, 0) + 1
+    if missing:
+        terminalreporter.section("SERVERS THAT WERE NOT TESTED AGAINST", sep="!", red=True)
+        for sentence, count in sorted(missing.items()):
+            terminalreporter.line(f"{sentence}  ({count} skipped)")
+
+
+def _or_skip(make: Callable[..., T], *arguments: Any) -> T:
+    """Make a server; a missing one skips, or fails where that is asked for."""
+    try:
+        return make(*arguments)
+    except servers.MissingServer as error:
+        missing = error
+    if os.environ.get("APPMETRICS_REQUIRE_SERVERS", "0") not in ("", "0"):
+        pytest.fail(f"{missing} (APPMETRICS_REQUIRE_SERVERS is set)", pytrace=False)
+    pytest.skip(f"{NOT_HERE}{missing}")
+
+
+@pytest.fixture
+def carbon(tmp_path: Path) -> Iterator[servers.Carbon]:
+    """A running carbon-cache with one-second retention, and its whisper files."""
+    with _or_skip(servers.Carbon, tmp_path / "carbon") as server:
+        yield server
+
+
+@pytest.fixture
+def start_prometheus(tmp_path: Path) -> Iterator[Callable[..., servers.Prometheus]]:
+    """Start a Prometheus: ``start_prometheus("127.0.0.1:9464", ...)``, one job named ``test``.
+
+    Further keyword arguments are keys of that job; ``scrape_configs=[...]`` replaces it.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            *targets: str, scrape_configs: Sequence[dict[str, Any]] | None = None, **job: Any
+        ) -> servers.Prometheus:
+            if scrape_configs is None:
+                job = {"job_name": "test", "static_configs": [{"targets": list(targets)}], **job}
+                scrape_configs = [job]
+            folder = tmp_path / f"prometheus-{servers.free_port()}"
+            return stack.enter_context(servers.Prometheus(folder, scrape_configs))
+
+        _or_skip(servers.find_program, "prometheus")
+        yield start
+
+
+@pytest.fixture
+def promtool() -> Callable[[str], list[str]]:
+    """``promtool check metrics`` as a function: text in, complaints out."""
+    _or_skip(servers.find_program, "promtool")
+    return servers.promtool_complaints
+
+
+@pytest.fixture
+def syslog_ng(tmp_path: Path) -> Iterator[servers.SyslogNg]:
+    """A running syslog-ng that takes JSON lines over TCP."""
+    with _or_skip(servers.SyslogNg, tmp_path / "syslog-ng") as server:
+        yield server
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    """A headless Chromium: Playwright's synchronous ``Browser``.
+
+    One per test: while Playwright's loop runs, nothing else in the thread can run
+    an asyncio loop, so it must not outlive the test.
+    """
+    with contextlib.ExitStack() as stack:
+        yield _or_skip(stack.enter_context, servers.chromium_browser())

@@ -1,0 +1,431 @@
+"""Real servers for tests: loopback only, free ports, a temporary folder each.
+
+Owns how carbon, Prometheus, promtool, syslog-ng and Chromium are found, started,
+asked and ended (by process id, with all that they started). The fixtures that
+hand them to tests are in ``conftest.py``; nothing here knows appmetrics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+HOST = "127.0.0.1"
+START_SECONDS = 30.0
+
+HOW_TO_INSTALL = {
+    "carbon": "pip install carbon whisper (from Python 3.12 on: apt-get install graphite-carbon)",
+    "prometheus": "apt-get install prometheus",
+    "promtool": "apt-get install prometheus",
+    "syslog-ng": "apt-get install syslog-ng-core",
+    "chromium": "apt-get install chromium, and pip install playwright",
+}
+
+
+class MissingServer(Exception):
+    """A server that is not installed here; the message says how to get it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is not installed: {HOW_TO_INSTALL[name]}")
+
+
+def find_program(server: str, *names: str) -> str:
+    """The path of a server's program, by the first of its names that is found.
+
+    Looks beside this interpreter, on PATH, and in the sbin folders, which users
+    have not on PATH. Raises MissingServer.
+    """
+    folders = (str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin")
+    for name in names or (server,):
+        found = shutil.which(name, path=os.pathsep.join(folders))
+        if found is not None:
+            return found
+    raise MissingServer(server)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that neither TCP nor UDP uses.
+
+    Taken from below the range from which the kernel gives ports to clients, so
+    that no connection of a parallel test can take it before the server does.
+    """
+    while True:
+        port = random.randrange(15000, 32000)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as probe:
+                    probe.bind((HOST, port))
+        except OSError:
+            continue
+        return port
+
+
+def wait_for(condition: Callable[[], T], what: str = "", timeout: float = 10.0) -> T:
+    """Call ``condition`` until it returns something true, and return that.
+
+    An OSError or AssertionError counts as not yet. Raises AssertionError after
+    ``timeout`` seconds, naming ``what`` and the last result or error.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        last: object
+        try:
+            result = condition()
+            if result:
+                return result
+            last = result
+        except (OSError, AssertionError) as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout:g} s: {what or condition}; last: {last!r}")
+        time.sleep(0.02)
+
+
+def listening(port: int) -> bool:
+    """Whether something accepts TCP connections on this port."""
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return True
+    return False
+
+
+def get(url: str) -> bytes:
+    """The body at a URL. Raises OSError, for an error status with its body."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:  # which holds the connection open
+            raise OSError(f"{url}: {error}: {error.read(500)!r}") from None
+
+
+def send_line(port: int, text: str) -> None:
+    """Send text over one TCP connection and close it."""
+    with socket.create_connection((HOST, port), timeout=5) as connection:
+        connection.sendall(text.encode())
+
+
+class Server:
+    """A process that is started, asked whether it is ready, and ended.
+
+    A subclass sets ``command`` and says in `ready` when it can be used. It may be
+    stopped and started again on the same ports and folder, to play an outage.
+    """
+
+    command: Sequence[str]
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.log = folder / "server.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def ready(self) -> bool:
+        """Whether the server can be used; asked over and over after the start."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start the process and wait until it is ready."""
+        with self.log.open("ab") as log:
+            # A session of its own: what the server starts is ended with it.
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        process = self.process
+        try:
+            wait_for(lambda: process.poll() is not None or self.ready(), "ready", START_SECONDS)
+            assert process.poll() is None, f"ended at once with {process.returncode}"
+        except AssertionError as error:
+            self.stop(kill=True)
+            tail = self.log.read_text(errors="replace")[-2000:]
+            raise AssertionError(f"{self.command[0]} did not start: {error}\n{tail}") from error
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End the process: politely, after five seconds or with ``kill`` by force.
+
+        What it has started is killed in any case. Twice is harmless.
+        """
+        process, self.process = self.process, None
+        if process is None:
+            return
+        if not kill:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
+
+    def __enter__(self: ServerT) -> ServerT:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stop, by force: nobody needs what it would still write."""
+        self.stop(kill=True)
+
+
+ServerT = TypeVar("ServerT", bound=Server)
+
+
+class Carbon(Server):
+    """carbon-cache: lines over TCP and UDP on ``port``, kept by the second for an hour.
+
+    Writes to disk within about a second: wait for `points` with `wait_for`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # PyPI's script is named carbon-cache.py, Debian's carbon-cache.
+        program = find_program("carbon", "carbon-cache.py", "carbon-cache")
+        if importlib.util.find_spec("whisper") is None:
+            raise MissingServer("carbon")
+        super().__init__(folder)
+        self.host = HOST
+        self.port = free_port()
+        self.pickle_port = free_port()
+        self.query_port = free_port()
+        self.whisper = folder / "storage" / "whisper"
+        config = folder / "conf" / "carbon.conf"
+        for path in (config.parent, self.whisper, folder / "log", folder / "run"):
+            path.mkdir(parents=True)
+        settings = {
+            "CONF_DIR": f"{config.parent}/",
+            "STORAGE_DIR": f"{folder}/storage/",
+            "LOCAL_DATA_DIR": f"{self.whisper}/",
+            "WHITELISTS_DIR": f"{folder}/storage/lists/",
+            "LOG_DIR": f"{folder}/log/",
+            "PID_DIR": f"{folder}/run/",
+            "USER": "",
+            "DATABASE": "whisper",
+            "ENABLE_LOGROTATION": False,
+            "MAX_CACHE_SIZE": "inf",
+            "MAX_UPDATES_PER_SECOND": "inf",
+            "MAX_CREATES_PER_MINUTE": "inf",
+            "WHISPER_AUTOFLUSH": True,
+            "LINE_RECEIVER_INTERFACE": HOST,
+            "LINE_RECEIVER_PORT": self.port,
+            "ENABLE_UDP_LISTENER": True,
+            "UDP_RECEIVER_INTERFACE": HOST,
+            "UDP_RECEIVER_PORT": self.port,
+            "PICKLE_RECEIVER_INTERFACE": HOST,
+            "PICKLE_RECEIVER_PORT": self.pickle_port,
+            "CACHE_QUERY_INTERFACE": HOST,
+            "CACHE_QUERY_PORT": self.query_port,
+            "CARBON_METRIC_INTERVAL": 0,
+            "ENABLE_TAGS": False,
+        }
+        lines = (f"{name} = {value}" for name, value in settings.items())
+        config.write_text("\n".join(("[cache]", *lines, "")))
+        (config.parent / "storage-schemas.conf").write_text(
+            "[default]\npattern = .*\nretentions = 1s:1h\n"
+        )
+        (config.parent / "storage-aggregation.conf").write_text(
+            "[default]\npattern = .*\nxFilesFactor = 0\naggregationMethod = average\n"
+        )
+        self.command = [
+            *([sys.executable] if program.endswith(".py") else []),
+            program,
+            f"--config={config}",
+            "--nodaemon",
+            f"--logdir={folder}/log",
+            "start",
+        ]
+
+    def ready(self) -> bool:
+        """Whether it takes lines and answers queries."""
+        return listening(self.port) and listening(self.query_port)
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End carbon; unless killed, what it had not yet written is on disk then."""
+        super().stop(kill=kill)
+        for pid_file in (self.folder / "run").glob("*.pid"):
+            pid_file.unlink()
+
+    def file(self, path: str) -> Path:
+        """The whisper file of a dotted path, or of ``name;tag=value`` in any order of tags."""
+        name, *tags = path.split(";")
+        if tags:
+            full = ";".join((name, *sorted(tags)))
+            digest = hashlib.sha256(full.encode()).hexdigest()
+            return self.whisper / "_tagged" / digest[:3] / digest[3:6] / f"{digest}.wsp"
+        return self.whisper / f"{name.replace('.', '/')}.wsp"
+
+    def points(self, path: str) -> dict[int, float]:
+        """All points of a path that are on disk: second -> value; empty without a file."""
+        import whisper  # no condition for the other servers
+
+        file = self.file(path)
+        if not file.exists() or not file.stat().st_size:
+            return {}
+        fetched = whisper.fetch(str(file), 0)
+        if fetched is None:
+            return {}
+        (start, end, step), values = fetched
+        return {
+            second: value
+            for second, value in zip(range(start, end, step), values, strict=True)
+            if value is not None
+        }
+
+    def paths(self) -> list[str]:
+        """The dotted paths that have a file (not the tagged ones), sorted."""
+        files = (file.relative_to(self.whisper) for file in self.whisper.rglob("*.wsp"))
+        return sorted(
+            ".".join(file.with_suffix("").parts) for file in files if file.parts[0] != "_tagged"
+        )
+
+    def refused(self) -> list[str]:
+        """The lines of carbon's own log about lines that it did not understand."""
+        return [line for line in self.log.read_text().splitlines() if "invalid line" in line]
+
+
+class Prometheus(Server):
+    """Prometheus, scraping every second; its first scrape comes about five seconds after start.
+
+    ``scrape_configs`` is what the configuration file has under that key.
+    """
+
+    def __init__(self, folder: Path, scrape_configs: Sequence[dict[str, Any]]) -> None:
+        program = find_program("prometheus")
+        super().__init__(folder)
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        config = folder / "prometheus.json"  # JSON is YAML
+        config.write_text(
+            json.dumps(
+                {
+                    "global": {"scrape_interval": "1s", "scrape_timeout": "900ms"},
+                    "scrape_configs": list(scrape_configs),
+                }
+            )
+        )
+        self.command = [
+            program,
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={HOST}:{self.port}",
+        ]
+
+    def ready(self) -> bool:
+        """Whether it answers; it may not have scraped yet."""
+        return bool(get(f"{self.url}/-/ready"))
+
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """What a PromQL expression gives now: pairs of labels and value."""
+        query = urllib.parse.urlencode({"query": expression})
+        answer = json.loads(get(f"{self.url}/api/v1/query?{query}"))
+        return [(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
+
+    def targets(self) -> list[dict[str, Any]]:
+        """Its targets as it sees them; ``health`` is up, down or unknown."""
+        return list(json.loads(get(f"{self.url}/api/v1/targets"))["data"]["activeTargets"])
+
+    def wait_until_scraped(self, timeout: float = 20.0) -> None:
+        """Wait until every target was scraped; raises AssertionError with a target's error."""
+
+        def scraped() -> bool:
+            targets = self.targets()
+            return bool(targets) and all(target["health"] != "unknown" for target in targets)
+
+        wait_for(scraped, "first scrape", timeout)
+        errors = [target["lastError"] for target in self.targets() if target["lastError"]]
+        assert not errors, errors
+
+
+class SyslogNg(Server):
+    """syslog-ng as the consumer of JSON lines over TCP on ``port``.
+
+    What its JSON parser takes is in `documents`, any other line in `refused`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        program = find_program("syslog-ng")
+        super().__init__(folder)
+        self.host = HOST
+        self.port = free_port()
+        self._taken = folder / "taken.json"
+        self._refused = folder / "refused.txt"
+        config = folder / "syslog-ng.conf"
+        config.write_text(
+            f"""@version: 3.35
+options {{ keep-hostname(yes); stats-freq(0); log-msg-size(1048576); }};
+source s_tcp {{ network(ip({HOST}) port({self.port}) transport(tcp) flags(no-parse)); }};
+parser p_json {{ json-parser(prefix(".j.")); }};
+destination d_taken {{ file("{self._taken}" template("$MESSAGE\\n")); }};
+destination d_refused {{ file("{self._refused}" template("$MESSAGE\\n")); }};
+log {{
+    source(s_tcp);
+    log {{ parser(p_json); destination(d_taken); flags(final); }};
+    log {{ destination(d_refused); flags(fallback); }};
+}};
+"""
+        )
+        self.command = [program, "--foreground", "--no-caps", "--stderr", f"--cfgfile={config}"]
+        for option, name in (("persist-file", "persist"), ("control", "ctl"), ("pidfile", "pid")):
+            self.command.append(f"--{option}={folder / name}")
+
+    def ready(self) -> bool:
+        """Whether it takes connections."""
+        return listening(self.port)
+
+    def documents(self) -> list[dict[str, Any]]:
+        """The JSON documents taken so far, in order of arrival."""
+        lines = self._taken.read_text().splitlines() if self._taken.exists() else ()
+        return [json.loads(line) for line in lines]
+
+    def refused(self) -> list[str]:
+        """The lines that were no JSON."""
+        return self._refused.read_text().splitlines() if self._refused.exists() else []
+
+
+def promtool_complaints(text: str) -> list[str]:
+    """What ``promtool check metrics`` says against a Prometheus text; empty is good."""
+    program = find_program("promtool")
+    done = subprocess.run(
+        [program, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
+    )
+    lines = (done.stdout + done.stderr).splitlines()
+    return lines or ([f"promtool ended with {done.returncode}"] if done.returncode else [])
+
+
+@contextlib.contextmanager
+def chromium_browser() -> Iterator[Any]:
+    """A headless Chromium, as Playwright's synchronous ``Browser``."""
+    program = find_program("chromium", "chromium", "chromium-browser", "google-chrome")
+    if importlib.util.find_spec("playwright") is None:
+        raise MissingServer("chromium")
+    from playwright.sync_api import sync_playwright  # no condition for the other servers
+
+    # Quiet on the network, and without the sandbox, which does not work for root.
+    options = (
+        "--no-sandbox --disable-gpu --disable-quic --no-first-run"
+        " --disable-background-networking --disable-component-update --disable-sync"
+    )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=options.split())
+        try:
+            yield browser
+        finally:
+            browser.close()
