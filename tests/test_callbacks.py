@@ -1,0 +1,237 @@
+"""Callbacks that answer, raise, hang, and come back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+
+import pytest
+
+from appmetrics.callbacks import Callbacks
+from appmetrics.handlers.memory import MemoryHandler
+from appmetrics.testing import World
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """Lets hanging callbacks return; set at the end in any case."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until it is true, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.001)
+
+
+def test_all_callbacks_are_asked_on_one_further_thread() -> None:
+    """Not on the caller's, and one after the other."""
+    threads: list[threading.Thread] = []
+    callbacks = Callbacks()
+    callbacks.ask({name: lambda: threads.append(threading.current_thread()) for name in "abc"}, 5)
+    assert len(threads) == 3
+    assert len(set(threads)) == 1
+    assert threads[0] is not threading.current_thread()
+    assert (callbacks.failed, callbacks.missed) == (0, 0)
+
+
+def test_a_callback_that_raises_is_counted_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its siblings are asked all the same, every time."""
+    asked: list[str] = []
+
+    def broken() -> None:
+        raise ZeroDivisionError("no")
+
+    callbacks = Callbacks()
+    for _ in range(3):
+        callbacks.ask({"broken": broken, "sound": lambda: asked.append("sound")}, 5)
+    assert asked == ["sound"] * 3
+    assert callbacks.failed == 3
+    assert [r.getMessage() for r in caplog.records if r.name == "appmetrics"] == [
+        "the callback of broken failed: ZeroDivisionError: no"
+    ]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_a_callback_that_exits_does_not_end_the_asking(error: type[BaseException]) -> None:
+    """sys.exit() in a callback is a failure like any other; it is asked again."""
+    asked: list[str] = []
+
+    def leave() -> None:
+        asked.append("leave")
+        raise error
+
+    callbacks = Callbacks()
+    for _ in range(2):
+        callbacks.ask({"leave": leave, "sound": lambda: asked.append("sound")}, 0.5)
+    assert asked == ["leave", "sound"] * 2
+    assert (callbacks.failed, callbacks.missed) == (2, 0)
+
+
+def test_an_error_that_cannot_be_told_is_a_failure_too() -> None:
+    """An exception whose text raises stops nobody."""
+    asked: list[str] = []
+
+    class Evil(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def broken() -> None:
+        raise Evil
+
+    callbacks = Callbacks()
+    logging.raiseExceptions, before = False, logging.raiseExceptions
+    try:
+        callbacks.ask({"broken": broken, "sound": lambda: asked.append("sound")}, 0.5)
+    finally:
+        logging.raiseExceptions = before
+    assert asked == ["sound"]
+    assert callbacks.failed == 1
+
+
+def test_a_callback_that_hangs_holds_up_nobody(release: threading.Event) -> None:
+    """Those behind it are asked in the same round."""
+    asked: list[str] = []
+    callbacks = Callbacks()
+    began = time.monotonic()
+    callbacks.ask(
+        {
+            "first": lambda: asked.append("first"),
+            "hanging": release.wait,
+            "behind": lambda: asked.append("behind"),
+        },
+        0.05,
+    )
+    assert time.monotonic() - began < 5
+    assert asked == ["first", "behind"]
+    assert callbacks.missed == 1
+
+
+def test_a_hanging_callback_is_not_asked_again_before_it_returned(
+    release: threading.Event,
+) -> None:
+    """It counts as missed in each round meanwhile; afterwards it is asked as before."""
+    calls: list[int] = []
+
+    def hanging() -> None:
+        calls.append(1)
+        release.wait()
+
+    callbacks = Callbacks()
+    for _ in range(3):
+        callbacks.ask({"hanging": hanging}, 0.02)
+    assert len(calls) == 1
+    assert callbacks.missed == 3
+    release.set()
+
+    def asked_again() -> bool:
+        callbacks.ask({"hanging": hanging}, 1)
+        return len(calls) > 1
+
+    wait_for(asked_again)
+    missed = callbacks.missed
+    callbacks.ask({"hanging": hanging}, 1)
+    assert callbacks.missed == missed
+
+
+def test_several_hanging_callbacks_each_keep_their_own_thread(release: threading.Event) -> None:
+    """The rest is still asked."""
+    asked: list[str] = []
+    callbacks = Callbacks()
+    callbacks.ask(
+        {
+            "one": release.wait,
+            "two": release.wait,
+            "sound": lambda: asked.append("sound"),
+        },
+        0.02,
+    )
+    assert asked == ["sound"]
+    assert callbacks.missed == 2
+
+
+class JustTooLate(Callbacks):
+    """Gives up in the very moment in which the callback has returned."""
+
+    @staticmethod
+    def _wait(number: int, done: SimpleQueue[str], deadline: float) -> int:
+        wait_for(lambda: all(t.name != "appmetrics-callbacks" for t in threading.enumerate()))
+        return 0
+
+
+def test_a_callback_that_returns_just_when_it_is_given_up_is_asked_again() -> None:
+    """It counts as missed in that round, and does not pass for a hanging one for ever."""
+    asked: list[str] = []
+    callbacks = JustTooLate()
+    for _ in range(2):
+        callbacks.ask({"late": lambda: asked.append("late")}, 0.01)
+    assert asked == ["late", "late"]
+
+
+def test_a_world_ships_what_callbacks_say() -> None:
+    """A gauge whose callback raises or gives no number is missing from the round."""
+    world = World()
+    memory = MemoryHandler()
+    world.meter().add_handler(memory)
+    answers: list[object] = [7, None, 8]
+
+    def answer() -> object:
+        return 1 / 0 if not answers else answers.pop(0)
+
+    world.meter("shop").gauge("depth", callback=answer)
+    found = []
+    for _ in range(4):
+        memory.clear()
+        world.advance(10)
+        sample = memory.last("shop.depth")
+        found.append(None if sample is None else sample.value)
+    assert found == [7, None, 8, None]
+
+
+def test_a_gauge_that_hangs_is_missing_and_comes_back(
+    release: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round goes out without it, at its time; it is counted."""
+    monkeypatch.setattr("appmetrics.reporter.CALLBACK_TIMEOUT", 0.05)
+    world = World()
+    memory = MemoryHandler()
+    world.meter().add_handler(memory)
+
+    def answer() -> int:
+        release.wait()
+        return 5
+
+    world.meter("shop").gauge("depth", callback=answer)
+    world.meter("shop").gauge("other", callback=lambda: 6)
+    world.advance(10)
+    assert memory.last("shop.depth") is None
+    assert memory.last("shop.other") is not None
+    failed = memory.last("appmetrics.callbacks.failed")
+    assert failed is not None
+    assert failed.value == 1
+    release.set()
+
+    def came_back() -> bool:
+        world.advance(10)
+        return memory.last("shop.depth") is not None
+
+    wait_for(came_back)
+
+
+def test_a_gauge_that_is_off_is_not_asked() -> None:
+    """A level that is off spares the application its callback."""
+    world = World()
+    world.meter().add_handler(MemoryHandler())
+    asked: list[int] = []
+    world.meter("shop").gauge("depth", callback=lambda: asked.append(1), level="DEBUG")
+    world.advance(20)
+    assert asked == []

@@ -1,0 +1,125 @@
+"""The http handler: a listener of its own for /metrics."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from appmetrics.handlers.http import MAX_REQUESTS, HttpHandler
+from appmetrics.testing import World
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., HttpHandler]]:
+    started: list[HttpHandler] = []
+
+    def start(listen: tuple[str, int] = ("127.0.0.1", 0)) -> HttpHandler:
+        world = World()
+        handler = HttpHandler(name="http", listen=listen)
+        handler.app.reporter = world.reporter
+        world.meter().add_handler(handler)
+        handler.start()
+        handler.flush()
+        started.append(handler)
+        return handler
+
+    yield start
+    for handler in started:
+        handler.stop()
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def test_it_serves_metrics_on_a_port_of_its_own(serve: Callable[..., HttpHandler]) -> None:
+    """/metrics answers as soon as the handler has started; the target is its address."""
+    handler = serve()
+    assert "appmetrics_rejected_total" in fetch(handler.target())
+    assert "appmetrics_rejected_total" in fetch(handler.target().removesuffix("metrics"))
+
+
+def test_other_paths_are_not_found(serve: Callable[..., HttpHandler]) -> None:
+    """Only / and /metrics exist."""
+    with pytest.raises(urllib.error.HTTPError, match="404") as error:
+        fetch(serve().target() + "/secret")
+    error.value.close()
+
+
+def test_a_taken_port_is_tried_again_and_harms_nobody(
+    serve: Callable[..., HttpHandler], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A port in use is one warning; the handler listens once the port is free."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        handler = serve(taken.getsockname()[:2])
+        handler.flush()
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "can't listen" in handler.stats.last_error
+    handler.flush()  # wakes the worker, which tries again
+    assert "appmetrics" in fetch(handler.target())
+
+
+def test_check_says_whether_the_port_is_free(serve: Callable[..., HttpHandler]) -> None:
+    """check() raises OSError where the port is taken, and leaves it alone where not."""
+    handler = serve()
+    port = int(handler.target().rpartition(":")[2].removesuffix("/metrics"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = free.getsockname()[:2]
+    HttpHandler(listen=address).check()
+    with pytest.raises(OSError, match="in use"):
+        HttpHandler(listen=("127.0.0.1", port)).check()
+
+
+def test_clients_that_say_nothing_leave_room_for_others(
+    serve: Callable[..., HttpHandler],
+) -> None:
+    """Silent connections below the limit don't keep a scrape from being answered."""
+    handler = serve()
+    host, port = handler.target().removeprefix("http://").removesuffix("/metrics").split(":")
+    silent = [socket.create_connection((host, int(port))) for _ in range(MAX_REQUESTS - 1)]
+    try:
+        assert "appmetrics" in fetch(handler.target())
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def test_it_gets_only_what_is_routed_to_it() -> None:
+    """Filters, levels and propagate decide what the page shows."""
+    world = World()
+    handler = HttpHandler(name="http", listen=("127.0.0.1", 0), level=20)
+    handler.app.reporter = world.reporter
+    world.meter("shop").add_handler(handler)
+    world.meter("shop").counter("orders").inc()
+    world.meter("bank").counter("transfers").inc()
+    world.reporter.start()
+    handler.flush()
+    try:
+        text = fetch(handler.target())
+    finally:
+        world.reporter.stop()
+    assert "shop_orders_total 1" in text
+    assert "bank_transfers" not in text
+
+
+def test_a_restarted_handler_listens_again(serve: Callable[..., HttpHandler]) -> None:
+    """stop() frees the port, start() takes it again."""
+    handler = serve()
+    handler.stop()
+    handler.start()
+    handler.flush()
+    assert "appmetrics" in fetch(handler.target())
+
+
+def test_stop_ends_the_listening_thread(serve: Callable[..., HttpHandler]) -> None:
+    """No thread of the handler is left behind."""
+    handler = serve()
+    handler.stop()
+    assert not [t for t in threading.enumerate() if t.name.startswith("appmetrics-http")]
