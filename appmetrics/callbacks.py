@@ -20,6 +20,17 @@ Callback = Callable[[], object]
 log = logging.getLogger("appmetrics")
 
 
+class _Run:
+    """What one thread has been told to ask, and how far it has come."""
+
+    def __init__(self, todo: list[str]) -> None:
+        self.todo = todo
+        self.done: SimpleQueue[str] = SimpleQueue()
+        self.lock = threading.Lock()
+        self.finished = 0
+        self.abandoned = False
+
+
 class Callbacks:
     """Asks callbacks; ``missed`` and ``failed`` count what went wrong."""
 
@@ -38,57 +49,51 @@ class Callbacks:
         todo = [name for name in callbacks if name not in self._hanging]
         deadline = time.monotonic() + timeout
         while todo:
-            done: SimpleQueue[str] = SimpleQueue()
-            abandoned = threading.Event()
+            run = _Run(todo)
             thread = threading.Thread(
-                target=self._ask,
-                args=([(name, callbacks[name]) for name in todo], done, abandoned),
-                name="appmetrics-callbacks",
-                daemon=True,
+                target=self._ask, args=(run, callbacks), name="appmetrics-callbacks", daemon=True
             )
             try:
                 thread.start()
             except RuntimeError:
                 # The interpreter is shutting down: the last answers have to do.
                 return
-            finished = self._wait(len(todo), done, deadline)
-            if finished == len(todo):
-                return
-            late = todo[finished]
+            self._wait(len(todo), run.done, deadline)
+            with run.lock:
+                # Not what was waited for: one may have returned at the last moment.
+                if run.finished == len(todo):
+                    return
+                late = todo[run.finished]
+                run.abandoned = True
+                self._hanging.add(late)
             self.missed += 1
-            self._hanging.add(late)
-            abandoned.set()
             self._complain(late, f"has not returned after {timeout:g} s", None)
             # What is behind it gets a last moment of its own.
-            todo = todo[finished + 1 :]
+            todo = todo[run.finished + 1 :]
             deadline = max(deadline, time.monotonic() + 0.1)
 
     @staticmethod
-    def _wait(number: int, done: SimpleQueue[str], deadline: float) -> int:
-        for finished in range(number):
-            try:
+    def _wait(number: int, done: SimpleQueue[str], deadline: float) -> None:
+        try:
+            for _ in range(number):
                 done.get(timeout=max(0.0, deadline - time.monotonic()))
-            except Empty:
-                return finished
-        return number
+        except Empty:
+            pass
 
-    def _ask(
-        self,
-        todo: list[tuple[str, Callback]],
-        done: SimpleQueue[str],
-        abandoned: threading.Event,
-    ) -> None:
-        for name, callback in todo:
+    def _ask(self, run: _Run, callbacks: Mapping[str, Callback]) -> None:
+        for name in run.todo:
             try:
-                callback()
+                callbacks[name]()
             except BaseException as error:
                 # Also SystemExit: it ends this thread only, and the asking with it.
                 self.failed += 1
                 self._complain(name, f"failed: {describe(error)}", error)
-            done.put(name)
-            if abandoned.is_set():
-                self._hanging.discard(name)
-                return
+            with run.lock:
+                if run.abandoned:
+                    self._hanging.discard(name)
+                    return
+                run.finished += 1
+            run.done.put(name)
 
     def _complain(self, name: str, what: str, error: BaseException | None) -> None:
         if name not in self._complained:

@@ -18,7 +18,7 @@ from .handlers.base import Filter, Handler
 from .instrument import MAX_CHILDREN, Instrument
 from .meter import Meter, MeterSettings
 from .registry import ReadOnly, Registry
-from .sample import COUNTER, Sample, Series
+from .sample import COUNTER, MAX_DEPTH, Sample, Series
 from .selection import Point, Selection
 
 log = logging.getLogger("appmetrics")
@@ -38,6 +38,8 @@ class Hierarchy:
         self.clock = clock
         self.lock = registry.lock
         self.version = 0
+        #: Called after each change of routing; the reporter's.
+        self.on_change: Callable[[], None] = lambda: None
         self.started = clock.monotonic()
         self.max_children = MAX_CHILDREN
         self.scales_counters: tuple[str, ...] = ()
@@ -64,13 +66,13 @@ class Hierarchy:
         if not isinstance(name, str):
             raise InstrumentError(f"the name of a meter must be a string, not {name!r}")
         with self.lock:
-            parent = self.get_meter(name.rpartition(".")[0])
+            parent = self.get_meter(_parent(name))
             return self.meters.setdefault(name, Meter(name, parent, self))
 
     def nearest(self, name: str) -> Meter:
         """The existing meter that a dotted name belongs to."""
         while name not in self.meters:
-            name = name.rpartition(".")[0]
+            name = _parent(name)
         return self.meters[name]
 
     def meter_of(self, point: Point) -> Meter:
@@ -106,6 +108,7 @@ class Hierarchy:
                 self._early = None
                 for meter, event in early:
                     self.emit_event(meter, event)
+        self.on_change()
 
     def handlers(self) -> list[Handler]:
         """All handlers attached anywhere, each once."""
@@ -189,6 +192,13 @@ class Hierarchy:
         """New locks in a forked child."""
         self.registry.after_fork()
         self.lock = self.registry.lock
+
+
+def _parent(name: str) -> str:
+    """The dotted name above; of a name of very many parts, its first ones."""
+    if name.count(".") > MAX_DEPTH:
+        return ".".join(name.split(".", MAX_DEPTH)[:MAX_DEPTH])
+    return name.rpartition(".")[0]
 
 
 def _rejected() -> int:

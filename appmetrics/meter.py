@@ -5,9 +5,9 @@ What a meter's settings mean for a series is decided in ``hierarchy``.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from . import levels, rejection, spans
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .hierarchy import Hierarchy
 
 I = TypeVar("I", bound=Instrument)  # noqa: E741
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = os.path.join(os.path.dirname(__file__), "")
 
 
 class MeterSettings(NamedTuple):

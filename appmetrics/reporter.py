@@ -76,6 +76,7 @@ class Reporter:
         self.skipped = 0
         #: What the configuration layer put in force, for ``explain``.
         self.loaded: Any = None
+        hierarchy.on_change = self.wake
         self._told: set[str] = set()
         self._served = False
         self._begin()
@@ -122,10 +123,15 @@ class Reporter:
             handlers = [*self._retired, *(route.handler for route in self._routes.values())]
             self._retired = []
             self._stopped = self.hierarchy.version
-        done = True
-        for handler in handlers:
-            done = handler.stop(max(0.01, deadline - time.monotonic())) and done
-        return done
+        late = [h for h in handlers if not h.stop(max(0.01, deadline - time.monotonic()))]
+        for handler in late:
+            log.warning(
+                "handler %s (%s) has not finished in time; %d rounds, events or samples are left",
+                handler.name,
+                handler.target(),
+                handler.queued,
+            )
+        return not late
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> bool:
         """Wait until the handlers have worked off all they were handed.
@@ -143,7 +149,8 @@ class Reporter:
 
     def wake(self) -> None:
         """Make the thread look at what is due now, after a change of routing."""
-        self._signal.put(None)
+        if self._signal.empty():
+            self._signal.put(None)
 
     def shutdown(self) -> None:
         """At exit: `stop`, unless that has been done. Not in a child that never reported."""
@@ -237,6 +244,9 @@ class Reporter:
             selection = self._select(route)
             readings = selection.read()
             monotonic = self.clock.monotonic()
+            if last:
+                # It stands for the whole interval, so its rates are over that, too.
+                monotonic += time - now
             selection.handed_over(readings, monotonic)
             route.handler.put(Batch(selection, readings, time, monotonic))
 
@@ -251,7 +261,7 @@ class Reporter:
         }
         if registry.tree is not None:
             counters = self.hierarchy.scales_counters
-            callbacks["scales"] = lambda: registry.read_foreign(counters)
+            callbacks["(scales)"] = lambda: registry.read_foreign(counters)
         self.callbacks.ask(callbacks, CALLBACK_TIMEOUT)
 
     def pull(self, handler: Handler) -> Selection:
@@ -292,43 +302,54 @@ class Reporter:
                 if route.selection is not None and not handler.pull:
                     selection.follow(route.selection, same_handler=route.version >= 0)
                 route.selection, route.version = selection, hierarchy.version
-                return selection
-        selection.extend(hierarchy.registry.points)
-        return selection
+            else:
+                selection.extend(hierarchy.registry.points)
+            return selection
 
     def _sync(self) -> None:
         """Serve the handlers that are attached now, let go of the others.
 
-        A handler replaced by one of the same name leaves it its readings. A new
-        one starts from the readings of now, unless it is among the first.
+        A replaced handler (see `_replaces`) leaves its successor its readings and
+        what it could not deliver. A really new one starts from the readings of
+        now, unless it is among the first.
         """
-        attached = {id(handler): handler for handler in self.hierarchy.handlers()}
-        gone = [route for key, route in self._routes.items() if key not in attached]
-        new = [handler for key, handler in attached.items() if key not in self._routes]
-        if gone or new:
-            heirs = {handler.name for handler in new}
-            self._round([route for route in gone if route.handler.name not in heirs], last=True)
-            for route in gone:
-                del self._routes[id(route.handler)]
-                self._retire(route.handler)
-            for handler in new:
-                self._adopt(handler, [r for r in gone if r.handler.name == handler.name])
-            self._served = True
-        if self._version != self.hierarchy.version:
-            # At once, so that what a handler newly gets starts from now.
-            self._version = self.hierarchy.version
-            for route in self._routes.values():
-                if not route.handler.pull:
-                    self._select(route)
+        # Who is there and what they get must be of one and the same routing.
+        with self.hierarchy.lock:
+            changed = self._version != self.hierarchy.version
+            gone = self._exchange() if changed else []
+        orphans = [route for route in gone if route.handler.successor is None]
+        self._round(orphans, last=True)
+        for route in gone:
+            self._retire(route.handler)
         if self._running:
             for route in self._routes.values():
                 route.handler.start()
 
-    def _adopt(self, handler: Handler, former: list[Route]) -> None:
+    def _exchange(self) -> list[Route]:
+        """Take on the handlers that are attached now; returns the routes of the others."""
+        self._version = self.hierarchy.version
+        attached = {id(handler): handler for handler in self.hierarchy.handlers()}
+        gone = [route for key, route in self._routes.items() if key not in attached]
+        for route in gone:
+            del self._routes[id(route.handler)]
+        for key, handler in attached.items():
+            if key not in self._routes:
+                former = next((r for r in gone if _replaces(handler, r.handler)), None)
+                if former is not None:
+                    former.handler.successor = handler
+                self._adopt(handler, former)
+        self._served = self._served or bool(attached)
+        for route in self._routes.values():
+            # At once, so that what a handler newly gets starts from now.
+            if not route.handler.pull:
+                self._select(route)
+        return gone
+
+    def _adopt(self, handler: Handler, former: Route | None) -> None:
         route = self._routes[id(handler)] = Route(handler)
-        handler.clock = self.clock
-        if former and former[0].selection is not None:
-            route.selection = former[0].selection
+        handler.served_by(self)
+        if former is not None and former.selection is not None:
+            route.selection = former.selection
         elif not handler.pull:
             selection = self._select(route)
             if self._served:
@@ -363,6 +384,14 @@ class Reporter:
             unit = "seconds" if what.endswith(".lag") else ""
             series = Series(f"appmetrics.{what}", kind=kind, help=help, unit=unit)
             self.hierarchy.registry.points.append(ReadOnly(series, read))
+
+
+def _replaces(new: Handler, old: Handler) -> bool:
+    """Whether a handler takes another's place: by its name, or it has only been renamed."""
+    if new.name == old.name:
+        return True
+    target = old.target()
+    return type(new) is type(old) and bool(target) and new.target() == target
 
 
 def _next_due(now: float, interval: float) -> float:

@@ -21,8 +21,8 @@ def serve() -> Iterator[Callable[..., HttpHandler]]:
     def start(listen: tuple[str, int] = ("127.0.0.1", 0)) -> HttpHandler:
         world = World()
         handler = HttpHandler(name="http", listen=listen)
-        handler.app.reporter = world.reporter
         world.meter().add_handler(handler)
+        world.reporter.routes()
         handler.start()
         handler.flush()
         started.append(handler)
@@ -95,7 +95,6 @@ def test_it_gets_only_what_is_routed_to_it() -> None:
     """Filters, levels and propagate decide what the page shows."""
     world = World()
     handler = HttpHandler(name="http", listen=("127.0.0.1", 0), level=20)
-    handler.app.reporter = world.reporter
     world.meter("shop").add_handler(handler)
     world.meter("shop").counter("orders").inc()
     world.meter("bank").counter("transfers").inc()

@@ -242,41 +242,81 @@ def test_a_series_let_in_later_does_not_bring_its_past(world: World) -> None:
     assert [d for _, d in rounds(memory)] == [2]
 
 
-def test_a_configuration_in_the_middle_of_a_round_loses_no_count(world: World) -> None:
+class Summing(MemoryHandler):
+    """Adds up the deltas that handlers of this name get, one after the other."""
+
+    def __init__(self, sums: dict[str, Any]) -> None:
+        super().__init__(name="summing")
+        self.sums = sums
+
+    def emit(self, samples: Sequence[Sample]) -> None:
+        for sample in samples:
+            if sample.delta is not None:
+                name = sample.series.name
+                self.sums[name] = self.sums.get(name, 0) + sample.delta
+
+
+class Interruption:
+    """Another thread that configures; it goes as far as it gets in a moment."""
+
+    def __init__(self, world: World, sums: dict[str, Any]) -> None:
+        settings = {"": MeterSettings(handlers=(Summing(sums),))}
+        self.thread = threading.Thread(target=world.hierarchy.configure, args=(settings,))
+
+    def now(self) -> None:
+        """Let it run, unless it has to wait for the caller; the first time only."""
+        if self.thread.ident is None:
+            self.thread.start()
+            self.thread.join(0.2)
+
+
+def test_a_configuration_while_series_are_chosen_loses_no_count(world: World) -> None:
     """However the thread that configures and the one that reports are interleaved."""
     sums: dict[str, Any] = {}
+    interruption = Interruption(world, sums)
 
-    class Summing(MemoryHandler):
-        def emit(self, samples: Sequence[Sample]) -> None:
-            for sample in samples:
-                if sample.delta is not None:
-                    name = sample.series.name
-                    sums[name] = sums.get(name, 0) + sample.delta
-
-    def configure(*filters: Any, handler: Handler) -> None:
-        settings = {"a": MeterSettings(filters=filters), "": MeterSettings(handlers=(handler,))}
-        world.hierarchy.configure(settings)
-
-    second = threading.Thread(target=configure, kwargs={"handler": Summing(name="summing")})
-
-    def interleaving(series: Series) -> Series:
-        if second.ident is None:
-            second.start()
-            second.join(0.2)  # unless it has to wait for us
+    def interrupting(series: Series) -> Series:
+        interruption.now()
         return series
 
-    first = Summing(name="summing")
-    configure(handler=first)
+    first = Summing(sums)
+    world.meter().add_handler(first)
     counters = [world.meter(name).counter("orders") for name in "abc"]
     for step in range(4):
         for counter in counters:
             counter.inc(10**step)
         if step == 1:
-            configure(interleaving, handler=first)
+            world.meter("a").add_filter(interrupting)
         world.advance(10)
-    second.join()
+    interruption.thread.join()
     world.stop()
     assert [sums[counter.name] for counter in counters] == [1111] * 3
+
+
+def test_a_configuration_while_a_handler_is_taken_on_loses_no_count(world: World) -> None:
+    """A handler that is replaced before its first round leaves its heir everything."""
+    sums: dict[str, Any] = {}
+    interruption = Interruption(world, sums)
+
+    class Interrupting(Summing):
+        taken_on = False
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            # Being taken on, a handler is told its clock.
+            if self.taken_on and name == "clock":
+                interruption.now()
+            super().__setattr__(name, value)
+
+    first = Interrupting(sums)
+    world.meter().add_handler(first)
+    Interrupting.taken_on = True
+    orders = world.meter("shop").counter("orders")
+    for step in range(3):
+        orders.inc(10**step)
+        world.advance(10)
+    interruption.thread.join()
+    world.stop()
+    assert sums["shop.orders"] == 111
 
 
 def test_a_reset_is_not_a_negative_count(world: World) -> None:
@@ -572,8 +612,8 @@ def test_a_change_of_routing_is_taken_up_when_woken(real: Reporter) -> None:
     wait_for(lambda: rounds(memory))
 
 
-def run(code: str, folder: Path) -> str:
-    """The output of a program of its own."""
+def run(code: str, folder: Path, errors: str = "") -> str:
+    """The output of a program of its own; ``errors`` must be in its stderr, or that be empty."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -584,7 +624,7 @@ def run(code: str, folder: Path) -> str:
         env=environment,
         timeout=60,
     )
-    assert done.stderr == ""
+    assert errors in done.stderr if errors else done.stderr == ""
     return done.stdout
 
 
@@ -619,7 +659,7 @@ def test_without_a_start_there_are_no_threads(tmp_path: Path) -> None:
 
 
 def test_a_hanging_handler_does_not_hold_up_the_exit(tmp_path: Path) -> None:
-    """The process ends at the deadline."""
+    """The process ends at the deadline, and says so."""
     code = PROGRAM + (
         "import time\n"
         "Printing.emit = lambda self, samples: time.sleep(60)\n"
@@ -628,7 +668,7 @@ def test_a_hanging_handler_does_not_hold_up_the_exit(tmp_path: Path) -> None:
         "appmetrics.start()\n"
     )
     began = time.monotonic()
-    run(code, tmp_path)
+    run(code, tmp_path, errors="has not finished in time")
     assert time.monotonic() - began < 30
 
 

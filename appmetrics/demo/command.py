@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             _run(arguments, cleanup)
         except KeyboardInterrupt:
-            pass
+            _say("")
         finally:
             # From here on it takes a second or two: an impatient second Ctrl-C
             # would leave carbon behind.

@@ -98,8 +98,9 @@ class Handler:
         self.filters = tuple(filters)
         self.formatter = formatter
         self.stats = Stats()
-        #: The reporter that serves the handler sets its own.
         self.clock = clock
+        #: Set by the reporter before `stop`: who goes on in this handler's place.
+        self.successor: Handler | None = None
         self._failing = False
         self._selection: Selection | None = None
         self._after_fork()
@@ -138,6 +139,10 @@ class Handler:
     def idle(self) -> float | None:
         """Called when nothing waits; returns in how many seconds to call again."""
         return None
+
+    def served_by(self, reporter: Any) -> None:
+        """Called by the reporter that serves this handler from now on."""
+        self.clock = reporter.clock
 
     def check(self) -> None:
         """Try the target without sending anything; raises OSError."""

@@ -81,7 +81,7 @@ class NetworkHandler(Handler):
             self._payloads.append((payload, count))
             self._bytes += len(payload)
             self.waiting += count
-        if samples and samples[-1].elapsed:
+        if samples and samples[-1].elapsed >= 1:
             self._pace = (self._bytes - before) / samples[-1].elapsed
         self._deliver()
         # Afterwards, since a batch may be larger than the buffer. The newest payload stays.
@@ -98,18 +98,30 @@ class NetworkHandler(Handler):
     def close(self) -> None:
         self._next_attempt = 0.0
         self._deliver()
-        if self._payloads:
+        if self._payloads and isinstance(self.successor, NetworkHandler):
+            self.successor.take_over(self._payloads)
+        elif self._payloads:
             log.warning(
                 "handler %s: %s is still away at the end; %d samples are lost",
                 self.name,
                 self.target(),
                 self.waiting,
             )
-        while self._payloads:
-            self._take(lost=True)
+            while self._payloads:
+                self._take(lost=True)
+
+    def take_over(self, payloads: Iterable[tuple[bytes, int]]) -> None:
+        """Go on with what a replaced handler could not deliver. From any thread."""
+        self._inherited.extend(payloads)
+        self._wake()
 
     def _deliver(self) -> None:
         """Send what waits, unless it is too early for another attempt."""
+        while self._inherited:
+            payload, count = self._inherited.pop()
+            self._payloads.appendleft((payload, count))
+            self._bytes += len(payload)
+            self.waiting += count
         while self._payloads and self.clock.monotonic() >= self._next_attempt:
             try:
                 self.send(self._payloads[0][0])
@@ -178,6 +190,7 @@ class NetworkHandler(Handler):
         # What waits belongs to the parent, which still has it.
         super()._after_fork()
         self._payloads = deque()
+        self._inherited: deque[tuple[bytes, int]] = deque()
         self._bytes = 0
         self._pace = 0.0  # bytes a second, by the last round
         self.waiting = 0

@@ -63,6 +63,10 @@ class HttpHandler(Handler):
     def emit(self, samples: Sequence[Sample]) -> int | None:
         return 0
 
+    def served_by(self, reporter: Any) -> None:
+        super().served_by(reporter)
+        self.app.reporter = reporter
+
     def target(self) -> str:
         host, port = self._server.server_address[:2] if self._server else self.listen
         name = f"[{host!s}]" if ":" in str(host) else str(host)
@@ -134,8 +138,14 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        # The mix-in's threads have no names.
         self._slots.acquire()
-        super().process_request(request, client_address)
+        threading.Thread(
+            target=self.process_request_thread,
+            args=(request, client_address),
+            name="appmetrics-http-request",
+            daemon=True,
+        ).start()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:

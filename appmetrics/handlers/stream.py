@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from ..formatters import Formatter, LineFormatter
-from ..options import Converter, Option, resolve
+from ..options import Converter, Option, boolean, resolve
 from ..sample import Sample, Series
-from .base import Handler
+from .base import LEFT_OUT, Handler
 
 STANDARD = ("stdout", "stderr")
 
@@ -36,15 +36,20 @@ class StreamHandler(Handler):
         class = stream
         stream = stderr
 
-    The stream is never closed. Characters that it can't encode are escaped.
+    The stream is never closed. Characters that it can't encode are escaped. What
+    appmetrics tells about itself is left out unless ``own_metrics`` is on.
     """
 
     OPTIONS = (
         Option("stream", stream, "stderr", "stdout, stderr, or as `ext://package.module.name`."),
+        Option("own_metrics", boolean, False, "Whether to write appmetrics' own metrics, too."),
     )
 
-    def __init__(self, *, stream: TextIO | str = "stderr", **common: Any) -> None:
+    def __init__(
+        self, *, stream: TextIO | str = "stderr", own_metrics: bool = False, **common: Any
+    ) -> None:
         super().__init__(**common)
+        self.own_metrics = own_metrics
         self.stream = stream
         if self.formatter is None:
             self.formatter = LineFormatter()
@@ -57,6 +62,10 @@ class StreamHandler(Handler):
             raise OSError(f"this process has no {self.stream}")
         return out
 
+    def prepare(self, series: Series) -> Any:
+        own = series.name.startswith("appmetrics.")
+        return LEFT_OUT if own and not self.own_metrics else None
+
     def emit(self, samples: Sequence[Sample]) -> None:
         formatter: Formatter = self.formatter
         text = formatter.format_batch(samples)
@@ -67,6 +76,8 @@ class StreamHandler(Handler):
         out.flush()
 
     def describe(self, series: Series) -> list[str]:
+        if self.prepare(series) is LEFT_OUT:
+            return []
         formatter: Formatter = self.formatter
         return formatter.describe(series)
 

@@ -1,0 +1,1 @@
+../../appmetrics/demo/shop.py
