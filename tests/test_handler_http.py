@@ -16,6 +16,7 @@ from appmetrics.testing import World
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., HttpHandler]]:
+    """Starts handlers on free ports, each in a world of its own."""
     started: list[HttpHandler] = []
 
     def start(listen: tuple[str, int] = ("127.0.0.1", 0)) -> HttpHandler:
@@ -34,6 +35,7 @@ def serve() -> Iterator[Callable[..., HttpHandler]]:
 
 
 def fetch(url: str) -> str:
+    """What a URL answers."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         text: str = answer.read().decode()
         return text

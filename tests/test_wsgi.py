@@ -18,6 +18,7 @@ from appmetrics.wsgi import MetricsApp
 
 @pytest.fixture
 def world() -> World:
+    """A shop with some numbers."""
     world = World()
     orders = world.meter("shop").counter("orders", "Orders placed", labels=("shop",))
     orders.labels("de").inc(3)
