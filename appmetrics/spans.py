@@ -12,7 +12,6 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator
 from time import perf_counter
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -20,8 +19,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: The class of the exception that ends a block.
+Kind = type[BaseException] | None
 
-def outcome(error: type[BaseException] | None) -> str:
+
+def outcome(error: Kind) -> str:
     """The value of an ``outcome`` label: ok, error or cancelled.
 
     Cancelled is everything that isn't an ``Exception``: a cancelled task, a
@@ -57,12 +59,7 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Kind, error: object, traceback: object) -> None:
         raise NotImplementedError
 
     def __call__(self, function: F) -> F:
@@ -80,7 +77,7 @@ class Recorder:
 
         return call
 
-    def _bound(self, kind: type[BaseException] | None) -> Any:
+    def _bound(self, kind: Kind) -> Any:
         """The instrument, or its child for the labels known at the end."""
         instrument = self._instrument
         if instrument.label_names:
@@ -106,12 +103,7 @@ class Span(Recorder):
         self._start = (perf_counter(), self._start)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Kind, error: object, traceback: object) -> None:
         now = perf_counter()
         start, self._start = self._start
         instrument = self._instrument
@@ -142,12 +134,7 @@ class Counting(Recorder):
 
     __slots__ = ()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Kind, error: object, traceback: object) -> None:
         self._bound(kind).inc()
 
 
@@ -168,12 +155,7 @@ class CountingExceptions(Recorder):
     def again(self) -> Self:
         return type(self)(self._instrument, self._labels, self._types)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Kind, error: object, traceback: object) -> None:
         if kind is not None and issubclass(kind, self._types):
             self._bound(kind).inc()
 
@@ -194,12 +176,7 @@ class Tracking(Recorder):
         gauge.inc()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Kind, error: object, traceback: object) -> None:
         gauge, self._inside = self._inside
         gauge.dec()
 
