@@ -352,9 +352,9 @@ def test_a_capture_begins_anew_with_a_reset(meter: appmetrics.Meter) -> None:
 def test_a_world_has_instruments_of_its_own() -> None:
     """Equal names in two worlds and in the process never meet."""
     one, two = World(), World()
-    one.meter("shop").counter("orders").inc()
-    assert two.meter("shop").counter("orders").value == 0
-    assert "shop.orders" not in hierarchy.registry.instruments
+    one.meter("shop").counter("only_in_this_world").inc()
+    assert two.meter("shop").counter("only_in_this_world").value == 0
+    assert "shop.only_in_this_world" not in hierarchy.registry.instruments
 
 
 def test_a_world_does_the_rounds_that_fall_due_in_order() -> None:
