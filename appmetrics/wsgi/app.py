@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from .explain import explain
-from .exposition import tree
-from .exposition.prometheus import Exposition
-from .handlers.base import Handler
-from .reporter import Reporter, reporter
-from .sample import KINDS, Sample, Series
-from .selection import Selection
-from .version import __version__
+from ..explain import explain
+from ..exposition import tree
+from ..exposition.prometheus import Exposition
+from ..handlers.base import Handler
+from ..reporter import Reporter, reporter
+from ..sample import KINDS, Sample, Series
+from ..selection import Selection
+from ..version import __version__
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -259,7 +259,7 @@ def _wanted(query: str) -> Callable[[Series], bool] | None:
 
 @lru_cache(maxsize=1)
 def _page() -> str:
-    return (Path(__file__).parent / "exposition" / "page.html").read_text("utf-8")
+    return (Path(__file__).parent.parent / "exposition" / "page.html").read_text("utf-8")
 
 
 @lru_cache(maxsize=1)
