@@ -144,13 +144,18 @@ class Distribution:
         result: list[float] = []
         buckets = self._buckets()
         seen = 0
-        middle = 0.0
+        edge = middle = 0.0
+        mean = self.mean
         for percent in percents:
             rank = max(1, math.ceil(self.count * percent / 100))
             while seen < rank:
-                _, middle, number = next(buckets, (0.0, 0.0, rank))
+                edge, middle, number = next(buckets, (0.0, 0.0, rank))
                 seen += number
-            result.append(middle)
+            # The sum is exact: where it tells more of the extremes than the bucket
+            # does, they are no further from the truth, and enclose the mean.
+            above = percent == 100 and middle < mean <= edge < math.inf
+            below = percent == 0 and middle > mean > edge / _HALF_BUCKET**2
+            result.append(mean if above or below else middle)
         return result
 
     def summary(self) -> dict[str, float]:

@@ -52,6 +52,17 @@ class Route:
         self.selection: Selection | None = None
         self.version = -1
         self.due: float | None = None
+        #: The last round: its time, and wall and monotonic time of its reading.
+        self.last = (-math.inf, 0.0, 0.0)
+
+    def free(self, time: float, now: float, monotonic: float) -> bool:
+        """Whether a round may have this time: it is later than all before.
+
+        Targets keep one number for each time, and a second one overwrites it. The
+        times start anew if the wall clock has been set back.
+        """
+        last, wall, then = self.last
+        return time > last or now - wall < monotonic - then - 1.0
 
 
 class Reporter:
@@ -235,15 +246,20 @@ class Reporter:
         self._refresh()
         for route in routes:
             interval = route.handler.interval or self.interval
-            now = self.clock.time()
+            now, monotonic = self.clock.time(), self.clock.monotonic()
+            due, route.due = route.due, _next_due(now, interval)
             # The last round belongs to the interval it is cut short in.
-            time = _next_due(now, interval) if last else _next_due(now, interval) - interval
-            if not last and route.due is not None:
-                self.skipped += max(0, round((time - route.due) / interval))
-            route.due = _next_due(now, interval)
+            time = route.due if last else route.due - interval
+            while last and not route.free(time, now, monotonic):
+                time += interval
+            if not route.free(time, now, monotonic):
+                # The interval has been changed, and its grid with it.
+                continue
+            if not last and due is not None:
+                self.skipped += max(0, round((time - due) / interval))
+            route.last = (time, now, monotonic)
             selection = self._select(route)
             readings = selection.read()
-            monotonic = self.clock.monotonic()
             if last:
                 # It stands for the whole interval, so its rates are over that, too.
                 monotonic += time - now
@@ -349,7 +365,7 @@ class Reporter:
         route = self._routes[id(handler)] = Route(handler)
         handler.served_by(self)
         if former is not None and former.selection is not None:
-            route.selection = former.selection
+            route.selection, route.last = former.selection, former.last
         elif not handler.pull:
             selection = self._select(route)
             if self._served:

@@ -198,3 +198,11 @@ def test_a_distribution_equals_no_other_thing() -> None:
     """Comparing with something else is False, not an error; empty octaves don't count."""
     assert Distribution.of([1]) != 1
     assert Distribution({0: [0] * 16}) == EMPTY
+
+
+@given(st.lists(st.floats(2**-29, 2**33), min_size=1, max_size=20))
+def test_the_mean_lies_between_the_extremes(values: list[float]) -> None:
+    """Also for a single value, whose bucket's middle is another number."""
+    spread = Distribution.of(values)
+    assert spread.min <= spread.mean * (1 + 1e-12)
+    assert spread.mean <= spread.max * (1 + 1e-12)

@@ -697,3 +697,32 @@ def test_a_forked_child_ships_its_own_counts_only(tmp_path: Path) -> None:
         "shop.orders 5",
         "closed",
     ]
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 3), (3, 2), (2, 1), (1, 7), (10, 1)])
+def test_a_changed_interval_gives_no_time_twice(world: World, before: int, after: int) -> None:
+    """Times only rise, for a target that keeps one number for each; no count is lost."""
+    memory = attached(world)
+    world.reporter.interval = before
+    orders = world.meter("shop").counter("orders")
+    for step in range(60):
+        if step == 25:
+            world.reporter.interval = after
+        orders.inc()
+        world.advance(1)
+    times = [time for time, _ in rounds(memory)]
+    assert times == sorted(set(times))
+    assert sum(delta for _, delta in rounds(memory)) >= 60 - max(before, after)
+
+
+def test_stopping_and_starting_again_gives_no_time_twice(world: World) -> None:
+    """The rounds after a stop within an interval don't overwrite its last one."""
+    memory = attached(world)
+    orders = world.meter("shop").counter("orders")
+    for _ in range(4):
+        orders.inc()
+        world.advance(4)
+        world.reporter.stop()
+    times = [time for time, _ in rounds(memory)]
+    assert times == sorted(set(times))
+    assert sum(delta for _, delta in rounds(memory)) == 4
