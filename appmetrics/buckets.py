@@ -15,6 +15,7 @@ import math
 import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 SUBS = 16
 LOWEST_OCTAVE = -29
@@ -65,6 +66,12 @@ def upper_edge(octave: int, sub: int) -> float:
     if sub == SUBS - 1:
         return math.ldexp(1.0, octave)
     return math.ldexp(EDGES[sub + 1], octave)
+
+
+@lru_cache(maxsize=64)
+def _places(bounds: tuple[float, ...]) -> tuple[tuple[int, int], ...]:
+    """The bucket that each bound is the upper edge of; some octave below all for 0."""
+    return tuple(locate(bound) if bound >= LOWEST else (LOWEST_OCTAVE - 2, 0) for bound in bounds)
 
 
 class Distribution:
@@ -166,15 +173,20 @@ class Distribution:
 
     def below(self, bounds: Sequence[float]) -> list[int]:
         """For each bound (rising, finite, exact bucket edges) how many values are <= it."""
+        zero, tiny, _ = self.special
+        octaves = self.octaves
+        rising = sorted(octaves)
         result = []
-        buckets = self._buckets()
-        seen = pending = 0
-        edge = -1.0
-        for bound in bounds:
-            while edge <= bound and edge < math.inf:
-                seen += pending
-                edge, _, pending = next(buckets, (math.inf, 0.0, 0))
-            result.append(seen)
+        seen = zero
+        done = 0
+        for octave, sub in _places(tuple(bounds)):
+            if tiny and octave >= LOWEST_OCTAVE - 1:
+                seen, tiny = seen + tiny, 0
+            while done < len(rising) and rising[done] < octave:
+                seen += sum(octaves[rising[done]])
+                done += 1
+            inside = octaves.get(octave)
+            result.append(seen + sum(inside[: sub + 1]) if inside else seen)
         return result
 
     def _buckets(self) -> Iterator[tuple[float, float, int]]:
