@@ -31,6 +31,8 @@ $(READY): setup.cfg pyproject.toml
 	@$(RUN) -m pip install --quiet --editable ".[dev,servers]" \
 		|| { echo "!! the extra 'servers' does not install here: without it, those tests are skipped"; \
 		$(RUN) -m pip install --quiet --editable ".[dev]"; }
+	@$(RUN) -m pip install --quiet --editable ".[uwsgi]" >/dev/null 2>&1 \
+		|| echo "!! uwsgi does not build here (it needs a C compiler): its tests are skipped"
 	@touch $@
 
 demo: $(READY)

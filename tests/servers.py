@@ -1,8 +1,8 @@
 """Real servers for tests: loopback only, free ports, a temporary folder each.
 
-Owns how carbon, Prometheus, promtool, syslog-ng and Chromium are found, started,
-asked and ended (by process id, with all that they started). The fixtures that
-hand them to tests are in ``conftest.py``; nothing here knows appmetrics.
+Owns how carbon, Prometheus, promtool, syslog-ng, Chromium and the WSGI servers are
+found, started, asked and ended (by process id, with all that they started). Most
+fixtures that hand them to tests are in ``conftest.py``; nothing here knows appmetrics.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +36,9 @@ HOW_TO_INSTALL = {
     "promtool": "apt-get install prometheus",
     "syslog-ng": "apt-get install syslog-ng-core",
     "chromium": "apt-get install chromium, and pip install playwright",
+    "waitress": "pip install waitress",
+    "gunicorn": "pip install gunicorn",
+    "uwsgi": "pip install uwsgi (needs a C compiler)",
 }
 
 
@@ -129,6 +132,8 @@ class Server:
     """
 
     command: Sequence[str]
+    #: Added to the environment of the process.
+    environ: Mapping[str, str] = {}
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +152,7 @@ class Server:
             self.process = subprocess.Popen(
                 self.command,
                 cwd=self.folder,
+                env={**os.environ, **self.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -398,6 +404,71 @@ log {{
     def refused(self) -> list[str]:
         """The lines that were no JSON."""
         return self._refused.read_text().splitlines() if self._refused.exists() else []
+
+
+class WsgiServer(Server):
+    """A server of a WSGI application on ``port``, with one process for requests.
+
+    ``application`` is ``module:name``, found in one of the folders ``path``;
+    ``options`` go to the server's command line.
+    """
+
+    def __init__(
+        self, folder: Path, application: str, *options: str, path: Sequence[Path] = ()
+    ) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self.application = application
+        search = [*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        # gunicorn puts a control socket into HOME.
+        self.environ = {"PYTHONPATH": os.pathsep.join(search), "HOME": str(folder)}
+        self.command = [*self.program(), *options]
+
+    def program(self) -> list[str]:
+        """The command line without further options. Raises MissingServer."""
+        raise NotImplementedError
+
+    def ready(self) -> bool:
+        """Whether it takes connections."""
+        return listening(self.port)
+
+
+class Waitress(WsgiServer):
+    """waitress: threads, no processes."""
+
+    def program(self) -> list[str]:
+        """waitress-serve of this interpreter."""
+        return [*_module("waitress"), f"--listen={HOST}:{self.port}", self.application]
+
+
+class Gunicorn(WsgiServer):
+    """gunicorn: one sync worker, unless ``options`` say otherwise."""
+
+    def program(self) -> list[str]:
+        """gunicorn of this interpreter."""
+        bind = f"--bind={HOST}:{self.port}"
+        return [*_module("gunicorn"), bind, "--graceful-timeout=1", self.application]
+
+
+class UWSGI(WsgiServer):
+    """uWSGI: one worker, forked off a master that has loaded the application, its default."""
+
+    def program(self) -> list[str]:
+        """uwsgi, built for this version of Python."""
+        program = find_program("uwsgi")
+        version = subprocess.run([program, "--python-version"], capture_output=True, text=True)
+        if version.stdout.strip() != sys.version.split()[0]:
+            raise MissingServer("uwsgi")
+        home = [] if sys.prefix == sys.base_prefix else [f"--home={sys.prefix}"]
+        http = [f"--http-socket={HOST}:{self.port}", "--master", "--need-app", "--die-on-term"]
+        return [program, *home, *http, f"--module={self.application}"]
+
+
+def _module(name: str) -> list[str]:
+    if importlib.util.find_spec(name) is None:
+        raise MissingServer(name)
+    return [sys.executable, "-m", name]
 
 
 def promtool_complaints(text: str) -> list[str]:

@@ -509,6 +509,98 @@ def test_selected_series_is_shown_in_full(server: MetricsServer, browser_page: A
     assert facts["min"] == "2.00 µs"
 
 
+def test_labels_of_all_series_are_in_the_header_only(
+    server: MetricsServer, browser_page: Any
+) -> None:
+    """What all series share is told once above, and in full where one series is shown."""
+    server.series = [
+        series("shop.cart", labels={"env": "demo"}),
+        series("shop.orders", labels={"env": "demo", "shop": "de"}),
+        series("shop.orders", labels={"env": "demo", "shop": "at"}),
+    ]
+    open_page(browser_page, server)
+    assert names(browser_page) == ["shop", "cart", "orders", "shop=at", "shop=de"]
+    assert "all series env=demo" in " ".join(browser_page.locator("#facts").inner_text().split())
+    browser_page.get_by_text("shop=de", exact=True).click()
+    assert browser_page.locator("#detail .labels").inner_text() == "env=demo shop=de"
+    browser_page.fill("#filter", "env=demo shop=at")
+    wait_for_names(browser_page, ["shop.orders shop=at"])
+    server.series = [*server.series, series("new")]
+    browser_page.fill("#filter", "")
+    wait_for_names(
+        browser_page,
+        ["new", "shop", "cart env=demo", "orders", "shop=at env=demo", "shop=de env=demo"],
+    )
+    assert "all series" not in browser_page.locator("#facts").inner_text()
+
+
+def test_row_begins_with_the_labels_that_differ(server: MetricsServer, browser_page: Any) -> None:
+    """What differs within a name comes first, the longest last; then what fewer series have."""
+    long = "shop.views." + "catalogue." * 5
+    server.series = [
+        series("http.answers", labels={"app": "web", "path": path, "status": status})
+        for path in ("/", long)
+        for status in ("2xx", "5xx")
+    ]
+    server.series += [series("http.lost", labels={"app": "web", "reason": "gone"}), series("x")]
+    open_page(browser_page, server)
+    assert names(browser_page) == [
+        "http", "answers", "status=2xx path=/ app=web", f"status=2xx path={long} app=web",
+        "status=5xx path=/ app=web", f"status=5xx path={long} app=web", "lost reason=gone app=web",
+        "x",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [400, 700, 1200])
+@pytest.mark.parametrize("order", ["name", "now"])
+def test_rows_are_told_apart_in_narrow_windows(
+    server: MetricsServer, browser_page: Any, width: int, order: str
+) -> None:
+    """Both a name and its first labels are in sight, however long the rest of them is."""
+    labels = [
+        {"env": "demo-in-a-far-region", "team": "payments", "way": way} for way in ("web", "app")
+    ]
+    server.series = [
+        series(name, labels=each | ({} if name == "shop" else {"zone": 100 * "z"}))
+        for name in ("shop", "shop.orders", "shop." + 9 * "very.long.")
+        for each in labels
+    ]
+    browser_page.set_viewport_size({"width": width, "height": 900})
+    open_page(browser_page, server, f"#sort={order}")
+    in_sight = browser_page.evaluate(
+        """(sight) => [...document.querySelectorAll(sight)].map((row) => {
+            const all = ["name", "text", "labels"].map((part) => row.querySelector("." + part));
+            const [end, , last] = all.map((part) => part.getBoundingClientRect().right);
+            const [, text, labels] = all.map((part) => part.innerText);
+            const [, wide, wider] = all.map((part) => part.offsetWidth);
+            const whole = text.length > 11 || all[1].scrollWidth <= wide;
+            return [last <= end, whole && wide >= text.slice(0, 5).length * 6,
+                !labels || labels.startsWith("way=") && wider >= 50];
+        })""",
+        IN_SIGHT,
+    )
+    assert in_sight == [[True, True, True]] * len(in_sight)
+
+
+def test_curve_fills_its_cell_from_the_second_reading(
+    server: MetricsServer, browser_page: Any
+) -> None:
+    """Two readings already are a line from the left edge of the curve's cell to its right."""
+    counts = iter(range(0, 1000, 7))
+
+    def shown() -> list[dict[str, Any]]:
+        count = next(counts)
+        return [series("depth", count, "gauge"), series("orders", count)]
+
+    server.series = shown
+    open_page(browser_page, server)
+    wait_for_text(cell(browser_page, "depth", "value"), "7")
+    for name in ("depth", "orders"):
+        curve = cell(browser_page, name, "spark").locator("path.curve")
+        across = curve.evaluate("(path) => [path.getBBox().x, path.getBBox().width]")
+        assert across == [0, 100]
+
+
 def test_handlers_are_listed_with_their_state(server: MetricsServer, browser_page: Any) -> None:
     """Handlers in the answer become a table; one whose last error is the newest is failing."""
     now = time.time()

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ConfigError, Problem, describe
+from .. import collectors
+from ..errors import ConfigError, Problem
 from ..handlers.base import Handler
 from ..hierarchy import Hierarchy, hierarchy
 from ..reporter import Reporter, reporter
@@ -25,11 +26,15 @@ from .changes import differences
 from .check import DictSource
 from .files import Content, Examined, Signature, examine, examine_file, read, signature
 from .plan import Plan
+from .wording import described
 
 log = logging.getLogger("appmetrics")
 
 #: The environment variable that names the file for `Configurator.configure`.
 ENVIRONMENT = "APPMETRICS_CONFIG"
+
+#: So many problems of a file that is refused are logged.
+MOST = 20
 
 
 @dataclass
@@ -69,6 +74,15 @@ class Loaded:
             return read(self.path).digest != self.content.digest
         except ConfigError:
             return True
+
+    def gone(self) -> bool:
+        """Whether the file that was loaded is no longer there."""
+        return self.content is not None and signature(self.path) is None
+
+    @property
+    def watched(self) -> bool:
+        """Whether a change of the file will be noticed."""
+        return bool(self.path and self.plan.options["watch"])
 
 
 class Configurator:
@@ -162,12 +176,16 @@ class Configurator:
                         built=built,
                         source=examined.source.file,
                         path=content.path if content else "",
-                        warnings=examined.warnings,
+                        warnings=(*examined.warnings, *built.warnings),
                         variables=variables,
                         content=content,
                     )
                     self._swap(built)
                     break
+        wanted = built.plan.options["collectors"]
+        former = old.plan.options["collectors"] if old else ()
+        collectors.uninstall([each for each in former if each not in wanted], self._hierarchy)
+        collectors.install(wanted, self._hierarchy)
         self._done = self._pending = content.signature if content else None
         self._reporter.wake()
         self._log(old, self._loaded)
@@ -201,7 +219,9 @@ class Configurator:
         try:
             content = read(loaded.path)
             if content.digest == loaded.content.digest:
-                loaded.refused = None
+                if loaded.refused is not None:
+                    loaded.refused = None
+                    log.info("%s is again what is in force", loaded.path)
                 return
             self._put_in_force(examine_file(content, loaded.variables), content, loaded.variables)
         except ConfigError as error:
@@ -209,7 +229,7 @@ class Configurator:
             log.error(
                 "%s has changed and can't be used; what was loaded before stays in force:\n%s",
                 loaded.path,
-                error,
+                _shortened(error),
             )
 
     @staticmethod
@@ -225,7 +245,7 @@ class Configurator:
             "appmetrics %s configured from %s: handlers %s; interval %g s",
             __version__,
             new.source,
-            ", ".join(map(_described, new.handlers.items())) or "none",
+            ", ".join(described(*item) for item in new.handlers.items()) or "none",
             new.plan.options["interval"],
         )
 
@@ -236,13 +256,11 @@ def _free(name: str, taken: Mapping[str, object]) -> str:
     return next(each for each in itertools.chain([name], numbered) if each not in taken)
 
 
-def _described(item: tuple[str, Handler]) -> str:
-    name, handler = item
-    try:
-        target = handler.target()
-    except Exception as error:
-        target = describe(error)
-    return f"{name} ({target})" if target else name
+def _shortened(error: ConfigError) -> str:
+    """The problems of a file, of very many the first."""
+    lines = [str(problem) for problem in error.problems[:MOST]]
+    more = len(error.problems) - len(lines)
+    return "\n".join([*lines, f"and {more:,} more"] if more else lines)
 
 
 #: The process' own configuration.

@@ -5,8 +5,32 @@ Those of handlers, filters and formatters stand with their classes.
 
 from __future__ import annotations
 
+from ..collectors import COLLECTORS, find
 from ..levels import INFO
-from ..options import Option, boolean, duration, globs, integer, level, mapping, names, period
+from ..options import (
+    Converter,
+    Option,
+    boolean,
+    duration,
+    globs,
+    integer,
+    level,
+    mapping,
+    names,
+    period,
+)
+
+
+def _collectors(value: object) -> tuple[str, ...]:
+    words = names(value)
+    for word in words:
+        find(word)
+    return words
+
+
+_COLLECTORS = Converter(
+    f"collectors ({', '.join(COLLECTORS)}) or dotted paths of some", _collectors, COLLECTORS
+)
 
 _LABELS = Option("labels", mapping, {}, "Common labels of all series below: env=prod, team=web.")
 _HANDLERS = Option("handlers", names, (), "Names of [metrics.handler.NAME] sections.")
@@ -19,6 +43,7 @@ METRICS = (
     _LABELS,
     _HANDLERS,
     _FILTERS,
+    Option("collectors", _COLLECTORS, (), "What the process tells of itself."),
     Option("watch", boolean, False, "Read the file again when it has changed."),
     Option("flush_timeout", duration, 5.0, "Seconds that the last round may take at exit."),
     Option("scales_counters", globs, (), "Plain scales stats, by dotted name, that are counters."),

@@ -1,5 +1,7 @@
-"""For WSGI servers and applications. Only re-exports: ``app`` shows the metrics."""
+"""For WSGI servers and applications. Only re-exports: ``app`` shows the metrics,
+``middleware`` measures requests."""
 
 from .app import MetricsApp
+from .middleware import Middleware, Request
 
-__all__ = ["MetricsApp"]
+__all__ = ["MetricsApp", "Middleware", "Request"]

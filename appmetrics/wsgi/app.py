@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 from ..explain import explain
 from ..exposition import tree
 from ..exposition.prometheus import Exposition
-from ..handlers.base import Handler
+from ..handlers.base import Handler, shown_target
 from ..reporter import Reporter, reporter
 from ..sample import KINDS, Sample, Series
 from ..selection import Selection
@@ -90,10 +90,8 @@ class MetricsApp:
         self.bounds = None if bounds is None else tuple(bounds)
         self.token = token
         self.allow = [ipaddress.ip_network(network) for network in allow]
-        self._documents = {
-            name: _Document(name == "openmetrics", self.bounds)
-            for name in ("prometheus", "openmetrics")
-        }
+        self._documents: dict[str, _Document] = {}
+        self._pid = 0
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         status, content_type, body = self._answer(environ)
@@ -122,7 +120,9 @@ class MetricsApp:
             if kind and kind not in KINDS:
                 return "400 Bad Request", plain, f"kind must be one of {', '.join(KINDS)}.\n"
             loaded = self.reporter.loaded
-            answer = explain(self.reporter, asked[0], labels, kind=kind, loaded=loaded)
+            answer = explain(
+                self.reporter, asked[0], labels, kind=kind, loaded=loaded, page=self.handler
+            )
             return "200 OK", _JSON, json.dumps(answer.as_dict(), indent=1) + "\n"
         format = arguments.get("format", [""])[0] or _negotiate(environ.get("HTTP_ACCEPT", ""))
         if format not in FORMATS:
@@ -152,6 +152,13 @@ class MetricsApp:
     ) -> tuple[str, str, str | Iterator[str]]:
         selection = self.reporter.pull(self.handler)
         values = selection.values()
+        if self._pid != os.getpid():
+            # The first time, or in a forked child, where a lock may be held for ever.
+            self._documents = {
+                name: _Document(name == "openmetrics", self.bounds)
+                for name in ("prometheus", "openmetrics")
+            }
+            self._pid = os.getpid()
         document = self._documents.get(format)
         if document is not None:
             return "200 OK", document.content_type, document.render(selection, values, wanted)
@@ -217,7 +224,7 @@ def handler_table(reporter: Reporter) -> list[dict[str, Any]]:
         {
             "name": handler.name,
             "class": type(handler).__name__,
-            "target": handler.target(),
+            "target": shown_target(handler),
             "interval": None if handler.pull else handler.interval or reporter.interval,
             "sent": handler.stats.sent,
             "dropped": handler.stats.dropped,
