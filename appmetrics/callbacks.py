@@ -19,6 +19,9 @@ Callback = Callable[[], object]
 
 log = logging.getLogger("appmetrics")
 
+#: Seconds that what is behind a hanging callback gets when the time is over.
+LAST_MOMENT = 0.1
+
 
 class _Run:
     """What one thread has been told to ask, and how far it has come."""
@@ -41,13 +44,15 @@ class Callbacks:
         self._complained: set[str] = set()
 
     def ask(self, callbacks: Mapping[str, Callback], timeout: float) -> None:
-        """Call each callback by its name, and wait at most ``timeout`` seconds in all.
+        """Call each callback by its name, and wait about ``timeout`` seconds in all.
 
+        Not much longer if several hang; then those that are left are missing, too.
         Not for several threads at once.
         """
         self.missed += len(self._hanging & callbacks.keys())
         todo = [name for name in callbacks if name not in self._hanging]
         deadline = time.monotonic() + timeout
+        end = deadline + max(timeout, 5 * LAST_MOMENT)
         while todo:
             run = _Run(todo)
             thread = threading.Thread(
@@ -68,9 +73,11 @@ class Callbacks:
                 self._hanging.add(late)
             self.missed += 1
             self._complain(late, f"has not returned after {timeout:g} s", None)
-            # What is behind it gets a last moment of its own.
             todo = todo[run.finished + 1 :]
-            deadline = max(deadline, time.monotonic() + 0.1)
+            if time.monotonic() >= end:
+                self.missed += len(todo)
+                return
+            deadline = max(deadline, time.monotonic() + LAST_MOMENT)
 
     @staticmethod
     def _wait(number: int, done: SimpleQueue[str], deadline: float) -> None:

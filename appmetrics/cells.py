@@ -50,6 +50,12 @@ def locked(cls: _Class, *methods: str) -> _Class:
     return type(cls.__name__, (cls,), {**members, "__init__": __init__, "__slots__": ("_lock",)})  # type: ignore[return-value]
 
 
+def renew_lock(instance: Any) -> None:
+    """After a fork: another thread may have held the lock, and is not here."""
+    if hasattr(instance, "_lock"):
+        instance._lock = threading.RLock()
+
+
 def guarded(*methods: str) -> Callable[[_Class], _Class]:
     """Class decorator: the class itself where `LOCK_FREE`, else its locked twin."""
     return lambda cls: cls if LOCK_FREE else locked(cls, *methods)

@@ -7,6 +7,7 @@ reads nothing and sends nothing; that is the reporter's.
 from __future__ import annotations
 
 import logging
+import pickle
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,16 +16,19 @@ from . import rejection
 from .clock import SYSTEM, Clock
 from .errors import InstrumentError
 from .handlers.base import Filter, Handler
-from .instrument import MAX_CHILDREN, Instrument
+from .instrument import MAX_CHILDREN, Instrument, shown
 from .meter import Meter, MeterSettings
 from .registry import ReadOnly, Registry
-from .sample import COUNTER, MAX_DEPTH, Sample, Series
+from .sample import COUNTER, GAUGE, HISTOGRAM, MAX_DEPTH, TIMER, Sample, Series
 from .selection import Point, Selection
 
 log = logging.getLogger("appmetrics")
 
 #: Events recorded before the first configuration wait for it, the newest this many.
 EARLY_EVENTS = 100
+
+#: Kinds whose values are alike.
+_SHAPES = {COUNTER: "number", GAUGE: "number", TIMER: "distribution", HISTOGRAM: "distribution"}
 
 
 class Hierarchy:
@@ -48,6 +52,7 @@ class Hierarchy:
         self._configured: set[str] = set()
         self._early: deque[tuple[Meter, Sample]] | None = deque(maxlen=EARLY_EVENTS)
         self._broken: set[int] = set()
+        self._complaints: deque[tuple[Filter, Series, Exception]] = deque()
         for name, help, read in (
             ("rejected", "Updates that were left out", _rejected),
             ("overflowed", "Updates whose labels were beyond max_children", self._overflowed),
@@ -68,6 +73,12 @@ class Hierarchy:
         with self.lock:
             parent = self.get_meter(_parent(name))
             return self.meters.setdefault(name, Meter(name, parent, self))
+
+    def by_name(self, meter: Meter) -> tuple[Any, ...]:
+        """How a meter is pickled: as loggers are, by its name."""
+        if get_meter(meter.name) is not meter:
+            raise pickle.PicklingError(f"{meter!r} is not of the process' own hierarchy")
+        return get_meter, (meter.name,)
 
     def nearest(self, name: str) -> Meter:
         """The existing meter that a dotted name belongs to."""
@@ -98,7 +109,9 @@ class Hierarchy:
         """Apply levels anew and let the reporter choose series anew."""
         with self.lock:
             self.version += 1
-            for instrument in self.registry.instruments.values():
+            # Copies, here and below: a signal handler or a __del__ in this very
+            # thread may declare something, whatever the lock.
+            for instrument in list(self.registry.instruments.values()):
                 declared = instrument.declaration
                 declared.max_children = self.max_children
                 meter = self.meters[declared.meter]
@@ -107,13 +120,13 @@ class Hierarchy:
             if early is not None and self.handlers():
                 self._early = None
                 for meter, event in early:
-                    self.emit_event(meter, event)
+                    self._emit_event(meter, event)
         self.on_change()
 
     def handlers(self) -> list[Handler]:
         """All handlers attached anywhere, each once."""
         with self.lock:
-            found = {id(h): h for meter in self.meters.values() for h in meter.handlers}
+            found = {id(h): h for meter in list(self.meters.values()) for h in meter.handlers}
             return list(found.values())
 
     def emit_event(self, meter: Meter, event: Sample) -> None:
@@ -122,6 +135,10 @@ class Hierarchy:
         if early is not None:
             early.append((meter, event))
             return
+        self._emit_event(meter, event)
+        self.complain()
+
+    def _emit_event(self, meter: Meter, event: Sample) -> None:
         if event.series.level < meter.effective_level:
             return
         for handler in meter.effective_handlers:
@@ -175,13 +192,31 @@ class Hierarchy:
 
     def _apply(self, filter: Filter, series: Series) -> Series | None:
         try:
-            return filter(series)
-        except Exception:
+            result = filter(series)
+            if result is not None and result is not series:
+                _check(series, result)
+            return result
+        except Exception as error:
             # Left out: a filter may be there to keep something from leaving.
             if id(filter) not in self._broken:
                 self._broken.add(id(filter))
-                log.exception("filter %r failed on %s, which is left out", filter, series.name)
+                self._complaints.append((filter, series, error))
             return None
+
+    def complain(self) -> None:
+        """Log what went wrong with filters; not while holding the lock.
+
+        A logging handler of the application may be waiting for the lock, in order to
+        declare a counter, and hold the one that logging needs.
+        """
+        while self._complaints:
+            filter, series, error = self._complaints.popleft()
+            log.error(
+                "filter %r failed on %s, which is left out",
+                filter,
+                series.name,
+                exc_info=error,
+            )
 
     def reset(self) -> None:
         """Zero every instrument, for tests."""
@@ -192,6 +227,17 @@ class Hierarchy:
         """New locks in a forked child."""
         self.registry.after_fork()
         self.lock = self.registry.lock
+
+
+def _check(series: Series, result: Series) -> None:
+    """Raise TypeError for what no handler could take, and one series would stop a round."""
+    if not isinstance(result, Series):
+        raise TypeError(f"a filter returns a Series or None, not {shown(result)}")
+    hash(result)  # it becomes a key
+    if not all(isinstance(text, str) for text in (result.name, *sum(result.labels, ()))):
+        raise TypeError("the name and the labels of a series are text")
+    if _SHAPES.get(result.kind, result.kind) != _SHAPES.get(series.kind, series.kind):
+        raise TypeError(f"a {series.kind} can't become a {result.kind}")
 
 
 def _parent(name: str) -> str:

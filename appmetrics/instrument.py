@@ -144,6 +144,13 @@ class Instrument:
     def _no_cell(self) -> Any:
         return NeedsLabels(self.declaration, self._new_cell())
 
+    def __copy__(self) -> Self:
+        """Itself: there is one instrument of a name, also in a copy of what holds it."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def __repr__(self) -> str:
         labels = ", ".join(f"{key}={value!r}" for key, value in self.series.labels)
         return f"<{type(self).__name__} {self.name}{{{labels}}}>"
@@ -174,7 +181,7 @@ class Instrument:
             declared.states,
         )
 
-    def labels(self, *values: object, **named: object) -> Self:
+    def labels(self, /, *values: object, **named: object) -> Self:
         """The child for these label values, in declared order or by name.
 
         Values become text: 200 and "200" are one child. Children are kept; hold

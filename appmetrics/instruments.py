@@ -69,18 +69,20 @@ class Counter(Instrument):
         """The total so far."""
         return self.read()  # type: ignore[no-any-return]
 
-    def counted(self, **labels: object) -> spans.Counting:
+    def counted(self, /, **labels: object) -> spans.Counting:
         """Context manager and decorator: count each time the block ends."""
         return spans.Counting(self, labels or None)
 
     def count_exceptions(
-        self, *types: type[BaseException], **labels: object
+        self, /, *types: type[BaseException], **labels: object
     ) -> spans.CountingExceptions:
         """Context manager and decorator: count exceptions that leave the block.
 
         ``types`` defaults to ``Exception``. A label ``exception`` that isn't set
         gets the exception's class name.
         """
+        for type in types:
+            issubclass(type, BaseException)  # raises TypeError now, not in the block
         return spans.CountingExceptions(self, labels or None, types or (Exception,))
 
 
@@ -132,7 +134,7 @@ class Gauge(Instrument):
         else:
             _add(self._cell, -plain)
 
-    def track(self, **labels: object) -> spans.Tracking:
+    def track(self, /, **labels: object) -> spans.Tracking:
         """Context manager and decorator: one more while inside."""
         return spans.Tracking(self, labels or None)
 
@@ -249,7 +251,7 @@ class Timer(Histogram):
     __slots__ = ()
     kind = TIMER
 
-    def time(self, **labels: object) -> spans.Span:
+    def time(self, /, **labels: object) -> spans.Span:
         """Context manager and decorator: time the block."""
         return spans.Span(self, labels or None)
 

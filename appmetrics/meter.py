@@ -48,6 +48,16 @@ class Meter:
         self.hierarchy = hierarchy
         self.settings = MeterSettings()
 
+    def __copy__(self) -> Meter:
+        """Itself: there is one meter of a name, also in a copy of what holds it."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Meter:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.hierarchy.by_name(self)
+
     def __repr__(self) -> str:
         return f"<Meter {self.name or 'root'} ({levels.name(self.effective_level)})>"
 
@@ -89,20 +99,26 @@ class Meter:
 
     def add_handler(self, handler: Handler) -> None:
         """Give a handler the series of this meter and all below it."""
-        if handler not in self.handlers:
-            self.change(handlers=(*self.handlers, handler))
+        if not isinstance(handler, Handler):
+            raise TypeError(f"a handler must be an appmetrics.Handler, not {shown(handler)}")
+        with self.hierarchy.lock:
+            if handler not in self.handlers:
+                self.change(handlers=(*self.handlers, handler))
 
     def remove_handler(self, handler: Handler) -> None:
         """The reverse of `add_handler`."""
-        self.change(handlers=tuple(h for h in self.handlers if h is not handler))
+        with self.hierarchy.lock:
+            self.change(handlers=tuple(h for h in self.handlers if h is not handler))
 
     def add_filter(self, filter: Filter) -> None:
         """Filter the series of this meter and all below it."""
-        self.change(filters=(*self.filters, filter))
+        with self.hierarchy.lock:
+            self.change(filters=(*self.filters, filter))
 
     def remove_filter(self, filter: Filter) -> None:
         """The reverse of `add_filter`."""
-        self.change(filters=tuple(f for f in self.filters if f is not filter))
+        with self.hierarchy.lock:
+            self.change(filters=tuple(f for f in self.filters if f is not filter))
 
     def lineage(self) -> list[Meter]:
         """This meter and those above it, nearest first."""
@@ -225,13 +241,14 @@ class Meter:
         if not isinstance(name, str) or not name:
             raise InstrumentError(f"a {cls.kind}'s name must be a non-empty string, not {name!r}")
         full = self.full_name(name)
+        label_names = valid_labels(labels)
         where = _caller()
 
         def make() -> Declaration:
             declaration = Declaration(
                 full,
                 str(help),
-                labels=valid_labels(labels),
+                labels=label_names,
                 level=levels.number(level),
                 meter=self.name,
                 where=where,
@@ -242,8 +259,7 @@ class Meter:
             declaration.max_children = self.hierarchy.max_children
             return declaration
 
-        with self.hierarchy.lock:
-            return cast(I, self.hierarchy.registry.declare(cls, full, make))
+        return cast(I, self.hierarchy.registry.declare(cls, full, make))
 
     def full_name(self, name: str) -> str:
         """The dotted name of an instrument of this meter."""

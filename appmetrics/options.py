@@ -9,7 +9,6 @@ ValueError with what was expected. Nothing here knows a file, a section or a cla
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 import re
@@ -19,7 +18,8 @@ from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar
 
 from . import levels
-from .errors import describe
+from .dotted import EXPECTED
+from .dotted import resolve as resolve
 
 T = TypeVar("T")
 
@@ -58,11 +58,16 @@ class Option:
         return str(getattr(self.convert, "expects", ""))
 
 
+class Refused(ValueError):
+    """A converter's function refuses a value, and says why."""
+
+
 class Converter(Generic[T]):
     """A function from text or a typed value to a value, and what it expects in words.
 
     ``words`` are all words it takes, if there is a fixed set of them.
-    Raises ValueError ("expected ..."), whatever the function itself raised.
+    Raises ValueError ("expected ...") whatever the function raised; the function's own
+    words are kept if it raised `Refused`, or a ValueError from another error.
     """
 
     def __init__(
@@ -75,8 +80,9 @@ class Converter(Generic[T]):
     def __call__(self, value: object) -> T:
         try:
             return self._convert(value)
-        except (ValueError, TypeError, OverflowError):
-            raise ValueError(f"expected {self.expects}") from None
+        except (ValueError, TypeError, OverflowError) as error:
+            own = isinstance(error, Refused) or (type(error) is ValueError and error.__cause__)
+            raise ValueError(f"expected {self.expects}" + (f"; {error}" if own else "")) from None
 
     def __repr__(self) -> str:
         return f"<Converter to {self.expects}>"
@@ -117,9 +123,11 @@ def _duration(value: object) -> float:
     if isinstance(value, (int, float)):
         seconds = _number(value)
     else:
-        match = _matched(r"([0-9]+\.?[0-9]*|\.[0-9]+)\s*(ms|s|m|h|d)?", value)
+        match = _matched(r"(-?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*(ms|s|m|h|d)?", value)
         seconds = float(match[1]) * _SECONDS[(match[2] or "s").lower()]
-    if not 0 <= seconds < math.inf:
+    if seconds < 0:
+        raise Refused("it can't be negative")
+    if not seconds < math.inf:
         raise ValueError
     return seconds
 
@@ -212,36 +220,6 @@ class _Dotted(Converter[Any]):
         return resolve(value.strip())
 
 
-def resolve(path: str) -> Any:
-    """The object at a dotted path such as ``package.module.Class`` (also ``module:Class``).
-
-    Raises ValueError with the reason: no such module or name, or whatever
-    exception the import of a module ended in.
-    """
-    names = path.replace(":", ".").split(".")
-    if len(names) < 2 or not all(name.isidentifier() for name in names):
-        raise ValueError(f"expected {dotted.expects}")
-    for split in range(len(names) - 1, 0, -1):
-        module = ".".join(names[:split])
-        try:
-            found: Any = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            # Not found may be the module itself (then its name is an attribute
-            # of the one before) or something that it imports.
-            if split > 1 and error.name and f"{module}.".startswith(f"{error.name}."):
-                continue
-            raise ValueError(f"can't import {module}: {error}") from error
-        except Exception as error:
-            reason = describe(error)
-            raise ValueError(f"can't import {module}: {reason}") from error
-        for name in names[split:]:
-            if not hasattr(found, name):
-                raise ValueError(f"{module} has no {'.'.join(names[split:])}")
-            found = getattr(found, name)
-        return found
-    raise AssertionError("the loop returns or raises")
-
-
 def integer(minimum: int | None = None, maximum: int | None = None) -> Converter[int]:
     """A converter to a whole number between (and including) the bounds."""
 
@@ -251,13 +229,14 @@ def integer(minimum: int | None = None, maximum: int | None = None) -> Converter
             raise ValueError
         return result
 
+    bounds = ""
     if minimum is not None and maximum is not None:
-        return Converter(f"a whole number from {minimum} to {maximum}", convert)
-    if minimum is not None:
-        return Converter(f"a whole number, {minimum} or more", convert)
-    if maximum is not None:
-        return Converter(f"a whole number, {maximum} or less", convert)
-    return Converter("a whole number", convert)
+        bounds = f" from {minimum} to {maximum}"
+    elif minimum is not None:
+        bounds = f", {minimum} or more"
+    elif maximum is not None:
+        bounds = f", {maximum} or less"
+    return Converter(f"a whole number{bounds}", convert)
 
 
 def choice(*words: str) -> Converter[str]:
@@ -297,4 +276,4 @@ level = Converter(f"a level ({', '.join(levels.NAMES)}) or a number", levels.num
 #: A file or folder, with ``~`` expanded; relative to the current folder.
 path = Converter("a path", _path)
 #: The object at a dotted path; an object itself is taken as it is.
-dotted: Converter[Any] = _Dotted("a dotted path such as package.module.Class", resolve)
+dotted: Converter[Any] = _Dotted(EXPECTED, resolve)

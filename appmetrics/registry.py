@@ -8,6 +8,7 @@ that an application keeps with scales itself are read from the same tree.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import threading
@@ -17,6 +18,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .buckets import Distribution
+from .cells import renew_lock
 from .errors import InstrumentError
 from .instrument import Declaration, Instrument, number
 from .sample import COUNTER, GAUGE, MAX_DEPTH, Series, StateValue
@@ -44,20 +46,26 @@ class Registry:
 
         Raises InstrumentError if it exists with another kind or other labels.
         """
-        with self.lock:
-            wanted = make()
-            known = self.instruments.get(name)
-            if known is not None:
-                self._compare(known, cls, wanted)
-                return known
-            instrument = cls(wanted)
-            wanted.points = self.points
-            self.instruments[name] = instrument
-            if not instrument.label_names:
-                self.points.append(instrument)
-            if self.tree:
-                self.tree.attach(name, instrument)
-            return instrument
+        wanted = make()
+        known = self.instruments.get(name)
+        if known is None:
+            with self.lock:
+                wanted = make()
+                known = self.instruments.get(name) or self._make(cls, name, wanted)
+        # Else without the lock: it is held for as long as series are chosen.
+        self._compare(known, cls, wanted)
+        return known
+
+    def _make(self, cls: type[Instrument], name: str, wanted: Declaration) -> Instrument:
+        instrument = cls(wanted)
+        wanted.points = self.points
+        if not instrument.label_names:
+            self.points.append(instrument)
+        # Known only when it is complete: another thread may fork here.
+        self.instruments[name] = instrument
+        if self.tree:
+            self.tree.attach(name, instrument)
+        return instrument
 
     @staticmethod
     def _compare(known: Instrument, cls: type[Instrument], wanted: Declaration) -> None:
@@ -76,12 +84,20 @@ class Registry:
     def reset(self) -> None:
         """Zero every instrument, for tests. Nothing is unregistered."""
         with self.lock:
-            for instrument in self.instruments.values():
+            for instrument in list(self.instruments.values()):
                 instrument.reset()
 
     def after_fork(self) -> None:
-        """A lock that another thread held at the fork is never released here."""
+        """A lock that another thread held at the fork is never released here, and
+        what it was about to do (see `Instrument._publish`) is never done."""
         self.lock = threading.RLock()
+        readable = set(map(id, self.points))
+        for instrument in self.instruments.values():
+            for point in instrument.own_points():
+                renew_lock(point)
+                if id(point) not in readable:
+                    self.points.append(point)
+                    point.aim()
 
     def read_foreign(self, counters: tuple[str, ...] = ()) -> None:
         """Take in the stats an application keeps with scales.
@@ -214,7 +230,10 @@ def _setdefault(container: Any, key: Any, default: Any = None) -> Any:
     return container.data.setdefault(key, default)
 
 
+@functools.cache
 def _scales() -> Any:
+    # Once: changing the warnings' filters is not for several threads at a time, and
+    # in a child that was forked in the middle of an import statement the next hangs.
     with warnings.catch_warnings():
         # scales 1.0.9 compiles with a SyntaxWarning, an error under -W error.
         warnings.simplefilter("ignore")

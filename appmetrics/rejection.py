@@ -31,6 +31,7 @@ def reject(name: str, why: str) -> None:
     if _strict > 0:
         raise RejectedValue(f"{name}: {why}")
     first = name not in counts
-    counts[name] = counts.get(name, 0) + 1
+    counts.setdefault(name, 0)
+    counts[name] += 1  # without a call in between, see ``cells``
     if first:
         log.warning("%s: %s; this update and any like it are left out", name, why)

@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from .callbacks import Callbacks
-from .handlers.base import Batch, Handler
+from .handlers.base import Batch, Handler, shown_target
 from .hierarchy import Hierarchy, hierarchy
 from .instruments import Gauge
 from .registry import ReadOnly
@@ -42,6 +41,9 @@ _SELF_METRICS = (
     ("queue", GAUGE, "Rounds and events waiting"),
     ("lag", GAUGE, "Seconds from the reading of a round to its delivery"),
 )
+
+
+Chosen = tuple[int, Selection]
 
 
 class Route:
@@ -74,7 +76,6 @@ class Reporter:
 
     _thread: threading.Thread | None
     _routes: dict[int, Route]
-    _readers: WeakKeyDictionary[Handler, Route]
     _retired: list[Handler]
 
     def __init__(self, hierarchy: Hierarchy) -> None:
@@ -90,6 +91,7 @@ class Reporter:
         hierarchy.on_change = self.wake
         self._told: set[str] = set()
         self._served = False
+        self._reports = True
         self._begin()
         self._tell("skipped_rounds", COUNTER, lambda: self.skipped, "Rounds that were missed")
         self._tell(
@@ -109,10 +111,16 @@ class Reporter:
                 return
             self._running = True
             self._stopped = -1
+            self._reports = True
             self._sync()
             thread = threading.Thread(target=self._run, name="appmetrics-reporter", daemon=True)
             self._thread = thread
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # No more threads, or the interpreter is shutting down.
+                self._thread = None
+                log.error("the reporter can't start: %s", error)
 
     def stop(self, timeout: float | None = None) -> bool:
         """A last round, then work off all queues and close all handlers.
@@ -122,24 +130,33 @@ class Reporter:
         """
         deadline = time.monotonic() + (self.flush_timeout if timeout is None else timeout)
         self._in_this_process()
-        with self._lock:
-            self._running = False
-            thread, self._thread = self._thread, None
+        self._running = False
+        thread, self._thread = self._thread, None
         self.wake()
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(0.0, deadline - time.monotonic()))
-        with self._lock:
-            self._sync()
-            self._round(list(self._routes.values()), last=True)
-            handlers = [*self._retired, *(route.handler for route in self._routes.values())]
+        # A filter that hangs may hold the lock.
+        locked = self._lock.acquire(timeout=max(0.01, deadline - time.monotonic()))
+        try:
+            if locked:
+                self._sync()
+                patience = min(CALLBACK_TIMEOUT, max(0.0, deadline - time.monotonic()) / 4)
+                self._round(list(self._routes.values()), last=True, patience=patience)
+            else:
+                log.warning("a round has not finished in time; there is no last one")
+            handlers = [*self._retired, *(r.handler for r in list(self._routes.values()))]
             self._retired = []
             self._stopped = self.hierarchy.version
+        finally:
+            if locked:
+                self._lock.release()
+        self.hierarchy.complain()
         late = [h for h in handlers if not h.stop(max(0.01, deadline - time.monotonic()))]
         for handler in late:
             log.warning(
                 "handler %s (%s) has not finished in time; %d rounds, events or samples are left",
                 handler.name,
-                handler.target(),
+                shown_target(handler),
                 handler.queued,
             )
         return not late
@@ -164,8 +181,8 @@ class Reporter:
             self._signal.put(None)
 
     def shutdown(self) -> None:
-        """At exit: `stop`, unless that has been done. Not in a child that never reported."""
-        if self._pid == os.getpid() and self._stopped != self.hierarchy.version:
+        """At exit: `stop`, unless that has been done. Not in a child that was never started."""
+        if self._reports and self._pid == os.getpid() and self._stopped != self.hierarchy.version:
             self.stop()
 
     def _begin(self) -> None:
@@ -178,7 +195,7 @@ class Reporter:
         self._version = -1
         self._jobs_ran = -math.inf
         self._routes = {}
-        self._readers = WeakKeyDictionary()
+        self._life = object()
         self._retired = []
 
     def _in_this_process(self) -> None:
@@ -194,15 +211,22 @@ class Reporter:
         """
         self.hierarchy.after_fork()
         self.callbacks.after_fork()
+        for handler in [*self._retired, *(route.handler for route in self._routes.values())]:
+            handler.after_fork()
         self._begin()
         self._served = True
+        self._reports = False
 
     def _run(self) -> None:
-        while self._running:
+        failing = False
+        while self._running and self._thread is threading.current_thread():
             try:
                 wait = self.run_due()
-            except Exception:
-                log.exception("a round failed")
+                failing = False
+            except Exception as error:
+                if not failing:
+                    failing = True
+                    log.error("a round failed", exc_info=error)
                 wait = 1.0
             try:
                 self._signal.get(timeout=min(wait, 1.0))
@@ -228,6 +252,7 @@ class Reporter:
             due = [route for route in self._routes.values() if self._is_due(route, now)]
             self._round(due)
             waits = [r.due - self.clock.time() for r in self._routes.values() if r.due is not None]
+        self.hierarchy.complain()
         return max(0.0, min(waits, default=1.0))
 
     def _is_due(self, route: Route, now: float) -> bool:
@@ -239,11 +264,13 @@ class Reporter:
             route.due = _next_due(now, interval)
         return now >= route.due
 
-    def _round(self, routes: list[Route], last: bool = False) -> None:
+    def _round(
+        self, routes: list[Route], last: bool = False, patience: float = CALLBACK_TIMEOUT
+    ) -> None:
         routes = [route for route in routes if not route.handler.pull]
         if not routes:
             return
-        self._refresh()
+        self._refresh(patience)
         for route in routes:
             interval = route.handler.interval or self.interval
             now, monotonic = self.clock.time(), self.clock.monotonic()
@@ -266,7 +293,7 @@ class Reporter:
             selection.handed_over(readings, monotonic)
             route.handler.put(Batch(selection, readings, time, monotonic))
 
-    def _refresh(self) -> None:
+    def _refresh(self, patience: float = CALLBACK_TIMEOUT) -> None:
         registry = self.hierarchy.registry
         callbacks: dict[str, Callable[[], None]] = {
             instrument.name: instrument.refresh
@@ -278,7 +305,7 @@ class Reporter:
         if registry.tree is not None:
             counters = self.hierarchy.scales_counters
             callbacks["(scales)"] = lambda: registry.read_foreign(counters)
-        self.callbacks.ask(callbacks, CALLBACK_TIMEOUT)
+        self.callbacks.ask(callbacks, patience)
 
     def pull(self, handler: Handler) -> Selection:
         """An up-to-date selection for a handler that is being asked."""
@@ -286,10 +313,16 @@ class Reporter:
         with self._lock:
             self._sync()
             self._refresh()
-            route = self._routes.get(id(handler)) or self._readers.get(handler)
+            route = self._routes.get(id(handler))
             if route is None:
-                route = self._readers[handler] = Route(handler)
-            return self._select(route)
+                # Kept with the handler, so that both can go together.
+                if handler.reading is None or handler.reading[0] is not self._life:
+                    handler.reading = (self._life, Route(handler))
+                route = handler.reading[1]
+            stale = route.selection is None or route.version != self.hierarchy.version
+            selection = self._select(route, self._choose(handler) if stale else None)
+        self.hierarchy.complain()
+        return selection
 
     def routes(self) -> list[Route]:
         """The handlers being served, each with its selection."""
@@ -300,8 +333,21 @@ class Reporter:
 
     # -- handlers ------------------------------------------------------------
 
-    def _select(self, route: Route) -> Selection:
+    def _choose(self, handler: Handler) -> Chosen:
+        """A selection made without the lock, and the version of the routing it is good for.
+
+        With very many series it takes seconds, and whoever declares a new
+        instrument needs the lock.
+        """
+        version = self.hierarchy.version
+        selection = self.hierarchy.selection(handler, self.hierarchy.started)
+        selection.extend(self.hierarchy.registry.points)
+        return version, selection
+
+    def _select(self, route: Route, chosen: Chosen | None = None) -> Selection:
         """The route's selection by the routing of now, with all series of now.
+
+        ``chosen`` is what `_choose` gave, and taken if no other routing came between.
 
         A handler that is no longer attached keeps the selection it had: by the
         new routing it would get nothing, and its heir would inherit that.
@@ -313,7 +359,9 @@ class Reporter:
             if selection is not None and not attached:
                 return selection
             if selection is None or route.version != hierarchy.version:
-                selection = hierarchy.selection(handler, hierarchy.started)
+                if chosen is None or chosen[0] != hierarchy.version:
+                    chosen = self._choose(handler)
+                selection = chosen[1]
                 selection.extend(hierarchy.registry.points)
                 if route.selection is not None and not handler.pull:
                     selection.follow(route.selection, same_handler=route.version >= 0)
@@ -330,9 +378,13 @@ class Reporter:
         now, unless it is among the first.
         """
         # Who is there and what they get must be of one and the same routing.
+        chosen: dict[int, Chosen] = {}
+        if self._version != self.hierarchy.version:
+            pushed = (handler for handler in self.hierarchy.handlers() if not handler.pull)
+            chosen = {id(handler): self._choose(handler) for handler in pushed}
         with self.hierarchy.lock:
             changed = self._version != self.hierarchy.version
-            gone = self._exchange() if changed else []
+            gone = self._exchange(chosen) if changed else []
         orphans = [route for route in gone if route.handler.successor is None]
         self._round(orphans, last=True)
         for route in gone:
@@ -341,7 +393,7 @@ class Reporter:
             for route in self._routes.values():
                 route.handler.start()
 
-    def _exchange(self) -> list[Route]:
+    def _exchange(self, chosen: dict[int, Chosen]) -> list[Route]:
         """Take on the handlers that are attached now; returns the routes of the others."""
         self._version = self.hierarchy.version
         attached = {id(handler): handler for handler in self.hierarchy.handlers()}
@@ -353,21 +405,22 @@ class Reporter:
                 former = next((r for r in gone if _replaces(handler, r.handler)), None)
                 if former is not None:
                     former.handler.successor = handler
-                self._adopt(handler, former)
+                self._adopt(handler, former, chosen.get(key))
         self._served = self._served or bool(attached)
-        for route in self._routes.values():
+        for key, route in self._routes.items():
             # At once, so that what a handler newly gets starts from now.
             if not route.handler.pull:
-                self._select(route)
+                self._select(route, chosen.get(key))
         return gone
 
-    def _adopt(self, handler: Handler, former: Route | None) -> None:
+    def _adopt(self, handler: Handler, former: Route | None, chosen: Chosen | None) -> None:
         route = self._routes[id(handler)] = Route(handler)
+        handler.successor = None
         handler.served_by(self)
         if former is not None and former.selection is not None:
             route.selection, route.last = former.selection, former.last
         elif not handler.pull:
-            selection = self._select(route)
+            selection = self._select(route, chosen)
             if self._served:
                 selection.start_from_now(self.clock.monotonic())
         self._report_on(handler)
@@ -406,8 +459,8 @@ def _replaces(new: Handler, old: Handler) -> bool:
     """Whether a handler takes another's place: by its name, or it has only been renamed."""
     if new.name == old.name:
         return True
-    target = old.target()
-    return type(new) is type(old) and bool(target) and new.target() == target
+    target = shown_target(old)
+    return type(new) is type(old) and bool(target) and shown_target(new) == target
 
 
 def _next_due(now: float, interval: float) -> float:

@@ -83,6 +83,7 @@ class Selection:
         # The reporter's side: what was handed over last.
         self._handed: list[Any] = []
         self._handed_when = started
+        self._used = False
         # The worker's side: what was turned into samples last.
         self._previous: list[Any] = []
         self._when = started
@@ -139,6 +140,12 @@ class Selection:
         self._previous = list(self._handed)
         self._when = self._handed_when = former._handed_when
         if same_handler:
+            if former._former is not None and not former._used:
+                # No round was read by it: leave it out, or while a worker hangs
+                # each change of routing would add a selection to keep.
+                former, places_there = former._former
+                known = dict(enumerate(places_there))
+                found = [None if place is None else known.get(place) for place in found]
             self._former = (former, found)
 
     def _catch_up(self) -> None:
@@ -158,6 +165,7 @@ class Selection:
 
     def handed_over(self, readings: list[Any], when: float) -> None:
         """Note what the reporter gave to the handler; its worker may be behind."""
+        self._used = True
         former = self._handed
         self._handed = [old if new is None else new for new, old in zip(readings, former)]
         self._handed_when = when

@@ -43,7 +43,7 @@ class Recorder:
         self._instrument = instrument
         self._labels = labels
 
-    def labels(self, **labels: object) -> Self:
+    def labels(self, /, **labels: object) -> Self:
         """Set labels of what is being recorded; may be called several times.
 
         Labels that are not set by the end of the block are empty, except
@@ -104,12 +104,13 @@ class Span(Recorder):
         return self
 
     def __exit__(self, kind: Kind, error: object, traceback: object) -> None:
-        now = perf_counter()
-        start, self._start = self._start
+        # Threads that share a span mix up their times, or find none, and yet count right.
+        start, self._start = self._start or (perf_counter(), None)
+        elapsed = perf_counter() - start
         instrument = self._instrument
         if self._labels is not None or instrument.label_names:
             instrument = self._bound(kind)
-        instrument.observe(now - start)
+        instrument.observe(elapsed)
 
     def wrap_plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
         instrument = self._instrument
@@ -167,18 +168,18 @@ class Tracking(Recorder):
 
     def __init__(self, instrument: Any, labels: dict[str, object] | None = None) -> None:
         super().__init__(instrument, labels)
-        self._inside: Any = None
+        # A list, whose steps can't be interrupted: threads may share this.
+        self._inside: list[Any] = []
 
     def __enter__(self) -> Self:
         # Where it was counted in, there it is counted out, whatever labels() says later.
         gauge = self._bound(None)
-        self._inside = (gauge, self._inside)
+        self._inside.append(gauge)
         gauge.inc()
         return self
 
     def __exit__(self, kind: Kind, error: object, traceback: object) -> None:
-        gauge, self._inside = self._inside
-        gauge.dec()
+        self._inside.pop().dec()
 
 
 def decorate(function: F, recorder: Recorder) -> F:
@@ -189,6 +190,13 @@ def decorate(function: F, recorder: Recorder) -> F:
     """
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(decorate(function.__func__, recorder))
+    given: Any = function
+    if isinstance(given, property):
+        getter, setter = given.fget, given.fset
+        both = getter and decorate(getter, recorder), setter and decorate(setter, recorder)
+        return property(*both, given.fdel, given.__doc__)  # type: ignore[return-value]
+    if not callable(function):
+        raise TypeError(f"only functions and methods can be recorded, not {function!r}")
     again = recorder.again
     call: Callable[..., Any]
     if inspect.iscoroutinefunction(function):

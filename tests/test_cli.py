@@ -226,7 +226,9 @@ def test_a_page_that_is_in_use_is_no_failure(run: Run, tmp_path: Path) -> None:
 def test_a_handler_without_a_check_is_untried(run: Run, tmp_path: Path) -> None:
     """It isn't called ok where nothing was tried."""
     file = write(tmp_path, GOOD.replace("stream\nstream = stdout", "null"))
-    assert "untried  lines" in run("check", file, "--connect").out
+    out = run("check", file, "--connect").out
+    assert "can be used: handlers lines\n" in out
+    assert "untried  lines: this handler has no check()\n" in out
 
 
 def test_check_leaves_the_process_as_it_was(run: Run, tmp_path: Path) -> None:
@@ -256,6 +258,24 @@ def test_handlers_of_the_application_are_found_in_the_current_folder(tmp_path: P
     assert "can be used" in done.stdout
 
 
+def test_check_imports_from_the_folders_it_is_told(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that isn't found says where it was looked for; --path adds a folder."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    folder = tmp_path / "lib"
+    folder.mkdir()
+    (folder / "theirs.py").write_text(
+        "from appmetrics import Handler\nclass Theirs(Handler):\n    pass\n"
+    )
+    file = write(tmp_path, "[metrics]\nhandlers = m\n[metrics.handler.m]\nclass = theirs.Theirs\n")
+    out = run("check", file).out
+    assert re.search(rf"^modules were looked for in .*{os.getcwd()}.*--path DIR", out, re.M)
+    assert run("check", file, "--path", tmp_path / "nosuch").status == 2
+    assert run("check", file, "--path", folder).status == 0
+    assert run("explain", "a.b", "--config", file, "--path", folder).status == 0
+
+
 # -- show ------------------------------------------------------------------------
 
 
@@ -269,6 +289,16 @@ def test_show_prints_a_table(run: Run, page: str) -> None:
     assert table["shop.lost"][2] == "-"
     assert table["shop.render"][2:4] == ["1", "12.5 ms"]
     assert "6 series  mean to max since the start" in result.out.splitlines()[0]
+
+
+def test_a_timer_without_values_has_no_statistics(run: Run, page: str, world: World) -> None:
+    """What was never measured has no mean of 0."""
+    world.meter("shop").timer("idle")
+    assert rows(run("show", page, "--query", "shop.idle").out)["shop.idle"] == [
+        "shop.idle",
+        "timer",
+        "0",
+    ]
 
 
 def test_columns_are_aligned_and_only_there_when_needed(run: Run, page: str) -> None:
@@ -490,9 +520,9 @@ def test_explain_asks_a_process(run: Run, page: str, world: World) -> None:
     """With --url the steps are those of the running process."""
     result = run("explain", "shop.orders", "--url", page, "--label", "shop=de")
     assert (result.status, result.err) == (0, "")
-    assert result.out.startswith('shop.orders{shop="de"}\n  ok       exists ')
+    assert re.match(r'shop\.orders\{shop="de"\}\n  ok +exists ', result.out)
     assert "1,200" in result.out
-    assert "no meter has a handler" in result.out
+    assert "this page shows it" in result.out
 
 
 def test_explain_has_near_matches_for_an_unknown_name(run: Run, page: str) -> None:
@@ -716,9 +746,10 @@ def test_watch_redraws_the_screen(page: str) -> None:
 
 def test_explain_marks_its_verdicts_with_colours(page: str) -> None:
     """Verdicts are words, coloured in a terminal."""
-    text = in_terminal(command("explain", "shop.orders", "--url", page))
-    assert "\x1b[32mok\x1b[0m" in text
-    assert "\x1b[31mproblem\x1b[0m" in text
+    known = in_terminal(command("explain", "shop.orders", "--url", page))
+    unknown = in_terminal(command("explain", "shop.ordres", "--url", page))
+    assert "\x1b[32mok\x1b[0m" in known
+    assert "\x1b[31mproblem\x1b[0m" in unknown
 
 
 @pytest.mark.parametrize("size", ["0", "1", "7"])

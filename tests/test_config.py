@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appmetrics import config
+from appmetrics import collectors, config
 from appmetrics.config import Configurator
 from appmetrics.errors import ConfigError
 from appmetrics.filters import NameFilter
@@ -352,7 +352,7 @@ def test_a_target_that_fails(world: World, caplog: pytest.LogCaptureFixture) -> 
 
 def test_warnings_are_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """What is surely not meant is logged when a file is used, and kept."""
-    world.load("[metrics]\n[metric.handler.x]\nclass = null\n")
+    world.load(WATCHED + "[metric.handler.x]\nclass = null\n")
     assert caplog.messages[0].endswith("(did you mean 'metrics.handler.x'?)")
     loaded = world.config.loaded()
     assert loaded is not None
@@ -378,8 +378,61 @@ def test_watch(world: World, caplog: pytest.LogCaptureFixture) -> None:
     assert message == (
         f"{world.path} was read again: handler other added; handler gone removed;"
         " handler book changed (pages, token); root meter changed (handlers, labels);"
-        " meter shop level ERROR -> DEBUG; changed interval"
+        " meter shop level ERROR -> DEBUG; interval 10 s -> 5 s"
     )
+
+
+def test_what_the_log_says_of_options(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Options of [metrics] are named with their values, old and new."""
+    world.load(WATCHED)
+    caplog.clear()
+    changed = WATCHED.replace(
+        "watch = yes", "max_children = 5\nflush_timeout = 1m\nscales_counters = a.*, b"
+    )
+    with caplog.at_level("INFO", "appmetrics"):
+        world.load(changed)
+        world.load(WATCHED)
+    first, second = (message.partition(": ")[2] for message in caplog.messages)
+    assert first == (
+        "no longer watched; flush_timeout 5 s -> 60 s; scales_counters none -> a.*, b;"
+        " max_children 1000 -> 5"
+    )
+    assert second.startswith("watched from now on; flush_timeout 60 s -> 5 s;")
+
+
+def test_a_restored_file_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """After a refusal, the log says that the file holds again what is in force."""
+    world.load(WATCHED)
+    world.write("[metrics]\nhandlers = nosuch\n")
+    world.look()
+    caplog.clear()
+    with caplog.at_level("INFO", "appmetrics"):
+        for _ in range(2):
+            world.write(WATCHED)
+            world.look()
+    assert caplog.messages == [f"{world.path} is again what is in force"]
+
+
+def test_a_long_refusal_is_cut(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Of very many problems of a watched file, the first are logged, and the number."""
+    world.load(WATCHED)
+    caplog.clear()
+    world.write(WATCHED + "".join(f"x{n} = 1\n" for n in range(2000)))
+    world.look()
+    (message,) = caplog.messages
+    assert len(message.splitlines()) == 22
+    assert message.endswith("\nand 1,980 more")
+
+
+def test_warnings_of_handlers_are_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """What a handler warns of is logged when the file is used, and kept."""
+    folder = world.path.parent / "nosuch"
+    world.load(f"[metrics]\nhandlers = f\n[metrics.handler.f]\nclass = file\npath = {folder}/x\n")
+    loaded = world.config.loaded()
+    assert loaded is not None
+    (warning,) = loaded.warnings
+    assert f"there is no folder {folder}" in str(warning)
+    assert caplog.messages == [str(warning)]
 
 
 def test_watch_waits(world: World) -> None:
@@ -467,8 +520,11 @@ def test_changed_on_disk(world: World) -> None:
     assert not loaded.changed(), "touched, but the same"
     world.write(WATCHED + "pages = 2\n")
     assert loaded.changed()
+    assert loaded.watched
+    assert not loaded.gone()
     world.path.unlink()
     assert loaded.changed()
+    assert loaded.gone()
 
 
 def test_variables_survive_a_reload(world: World) -> None:
@@ -488,3 +544,22 @@ def test_public_functions() -> None:
     assert config.file_config == config.configurator.file_config
     assert config.loaded == config.configurator.loaded
     assert set(config.__all__) <= set(dir(config))
+
+
+def test_collectors_come_and_go(world: World) -> None:
+    """``collectors`` puts them in, a file that no longer names them takes them out."""
+    head = "[metrics]\nhandlers = notes\nwatch = yes\n"
+    notes = "[metrics.handler.notes]\nclass = null\n"
+    world.load(f"{head}collectors = garbage\n{notes}")
+    assert "python.gc.collections" in world.hierarchy.registry.instruments
+    assert len(collectors.installed(world.hierarchy)) == 1
+    world.write(f"{head}{notes}")
+    world.look()
+    assert collectors.installed(world.hierarchy) == ()
+
+
+def test_an_unknown_collector_is_named_with_the_known_ones(world: World) -> None:
+    """Nothing changes, and the message says what there is."""
+    with pytest.raises(ConfigError, match=r"garbag.*expected collectors \(garbage, "):
+        world.load("[metrics]\ncollectors = garbag\n")
+    assert collectors.installed(world.hierarchy) == ()

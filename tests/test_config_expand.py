@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appmetrics.config.expand import Variables, expand, references
+from appmetrics.config.expand import Variables, expand, references, unfinished
 
 KNOWN = {"here": "/etc", "a": "%(b)s", "b": "%%(a)s 100%"}
 
@@ -98,4 +98,11 @@ def test_environment() -> None:
     assert variables("ENV_EMPTY") == ""
     assert variables("ENV_app") is None
     assert variables.nearest("ENV_APPP") == "ENV_APP"
+    assert variables.nearest("ENV_NOPE") == ""
+    assert variables.nearest("APP") == "ENV_APP"
     assert "ENV_APP" not in variables.names()
+
+
+def test_unfinished() -> None:
+    """A reference that lacks its s is noticed, an escaped one is not."""
+    assert unfinished("%(host) %(here)s %%(x) 5%(a b)") == ["host"]

@@ -12,6 +12,8 @@ import pytest
 from paste.deploy import appconfig, loadapp
 
 from appmetrics.config import check_file
+from appmetrics.config.files import examine_file, read
+from appmetrics.errors import ConfigError
 from appmetrics.handlers.base import Handler
 from appmetrics.options import Option, text
 
@@ -79,6 +81,8 @@ class Speaker(Handler):
     def __init__(self, *, says: str = "", then: str = "", **common: object) -> None:
         super().__init__(**common)  # type: ignore[arg-type]
         self.says = says
+        if then == "nowhere":
+            raise ValueError("then: it must be somewhere")
         if says == then != "":
             raise ValueError("says and then must differ")
 
@@ -198,3 +202,114 @@ def test_constructor_that_refuses(tmp_path: Path) -> None:
     assert problem.section == "metrics.handler.speaker"
     assert problem.line == text.split("\n").index("[metrics.handler.speaker]") + 1
     assert problem.message == "says and then must differ"
+
+
+def test_constructor_that_names_its_option(tmp_path: Path) -> None:
+    """A constructor that begins with an option's name gets that option's place."""
+    path = write(tmp_path, SHARED.replace("says = ", "then = nowhere\nsays = "))
+    (problem,) = check_file(path).problems
+    assert str(problem).endswith(" then = nowhere: it must be somewhere")
+    assert path.read_text().split("\n")[problem.line - 1] == "then = nowhere"
+
+
+@pytest.mark.parametrize("name", ["metric", "Metrics", "metrcis"])
+def test_misspelt_main_section(tmp_path: Path, name: str) -> None:
+    """Other sections of ours don't make up for a main section that is misspelt."""
+    checked = check_file(write(tmp_path, SHARED.replace("[metrics]", f"[{name}]")))
+    (problem,) = checked.problems
+    assert problem.message == "there is no section [metrics]"
+    assert (problem.section, problem.nearest, problem.line > 0) == (name, "metrics", True)
+    assert name not in [warning.section for warning in checked.warnings]
+
+
+def test_no_main_section(tmp_path: Path) -> None:
+    """A file may do without [metrics] if its meters have handlers."""
+    text = "[metrics.meter.a]\nhandlers = x\n[metrics.handler.x]\nclass = null\n"
+    checked = check_file(write(tmp_path, text))
+    assert checked.problems == checked.warnings == ()
+
+
+@pytest.mark.parametrize("text", ["[metrics]\ninterval = 5\n", "[metrics.meter.a]\nlevel = 10\n"])
+def test_no_handler(tmp_path: Path, text: str) -> None:
+    """A file that attaches no handler anywhere is surely not meant so."""
+    (warning,) = check_file(write(tmp_path, text)).warnings
+    assert warning.message == "no handler is named: nothing will be sent"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16(tmp_path: Path, encoding: str) -> None:
+    """A file that an editor saved as UTF-16 is recognized."""
+    path = tmp_path / "app.ini"
+    path.write_text(SHARED, encoding)
+    (problem,) = check_file(path).problems
+    assert problem.message == "looks like UTF-16; save it as UTF-8"
+
+
+def test_control_characters(tmp_path: Path) -> None:
+    """No problem or warning repeats a character that a terminal would obey."""
+    path = write(
+        tmp_path,
+        "[metrics]\nlevel = \x1b[31m\0\n\x1b[1m = 5\n[metrics.handler.\x1bx]\nclass = null\n",
+    )
+    checked = check_file(path)
+    assert len(checked.problems) == 2
+    found = [*checked.problems, *checked.warnings]
+    assert all(str(each).isprintable() for each in found)
+    with pytest.raises(ConfigError) as caught:
+        examine_file(read(path)).build()
+    assert all(line.isprintable() for line in str(caught.value).splitlines())
+
+
+def cautions(folder: Path, text: str) -> list[str]:
+    """What is said of handlers that can be built."""
+    checked = check_file(write(folder, text))
+    assert checked.problems == ()
+    return [warning.message for warning in checked.warnings]
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    """A file handler whose folder doesn't exist warns of it."""
+    text = "[metrics]\nhandlers = f\n[metrics.handler.f]\nclass = file\npath = {}/x.json\n"
+    assert cautions(tmp_path, text.format(tmp_path)) == []
+    assert cautions(tmp_path, text.format(tmp_path / "no")) == [f"there is no folder {tmp_path}/no"]
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ("listen = 0.0.0.0:9464", True),
+        ("listen = [::]:9464", True),
+        ("listen = [::]:9464\nallow = 10.0.0.0/8", False),
+        ("listen = 0.0.0.0:9464\ntoken = hush", False),
+        ("listen = 127.0.0.1:9464", False),
+    ],
+)
+def test_open_page(tmp_path: Path, options: str, warned: bool) -> None:
+    """A page that everybody can read warns of it."""
+    text = f"[metrics]\nhandlers = p\n[metrics.handler.p]\nclass = http\n{options}\n"
+    expected = "whoever reaches this machine can read the page: set token or allow"
+    assert cautions(tmp_path, text) == [expected][:warned]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "warned"),
+    [
+        ("127.0.0.1:9464", "127.0.0.1:9464", True),
+        ("127.0.0.1:9464", "[::]:9464", True),
+        ("127.0.0.1:9464", "127.0.0.1:9465", False),
+        ("127.0.0.1:9464", "127.0.0.2:9464", False),
+        ("127.0.0.1:0", "127.0.0.1:0", False),
+    ],
+)
+def test_two_pages_on_one_port(tmp_path: Path, first: str, second: str, warned: bool) -> None:
+    """Of two handlers that listen on the same port, the second warns."""
+    page = "[metrics.handler.{}]\nclass = http\ntoken = t\nlisten = {}\n"
+    text = "[metrics]\nhandlers = a, b\n" + page.format("a", first) + page.format("b", second)
+    expected = "handler a listens on port 9464, too; only one of them can"
+    assert cautions(tmp_path, text) == [expected][:warned]
+
+
+def test_warnings_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler whose warnings() fails can be used all the same."""
+    monkeypatch.setattr(Speaker, "warnings", lambda self: 1 / 0)
+    assert cautions(tmp_path, SHARED) == ["warnings() failed: ZeroDivisionError: division by zero"]

@@ -106,6 +106,7 @@ def test_unset_environment_variable() -> None:
     """An environment variable that isn't set is named."""
     (problem,) = problems("[metrics]\nlabels = a=%(ENV_SURELY_NOT_SET)s\n")
     assert "the environment has no SURELY_NOT_SET" in problem
+    assert "did you mean" not in problem
 
 
 def test_lines() -> None:
@@ -130,6 +131,22 @@ def test_repeated() -> None:
         "/etc/app/zope.ini:3 [metrics] level: the option is already in line 2",
         "/etc/app/zope.ini:5 [metrics]: the section is already in line 1",
     ]
+
+
+def test_repeated_section() -> None:
+    """Of a section that is given twice the first counts, and the second has no other problem."""
+    document = read("[metrics.handler.a]\nclass = null\n[metrics.handler.a]\nclass = file\nodd\n")
+    assert values(document) == {"metrics.handler.a": {"class": "null"}}
+    assert [problem.line for problem in document.problems] == [3]
+
+
+def test_unclosed_header() -> None:
+    """A header of ours that lacks its bracket is a problem, and a header all the same."""
+    document = read("[metrics]\nlevel = 1\n[metrics.handler.page\nclass = http\n")
+    assert [str(problem) for problem in document.problems] == [
+        "/etc/app/zope.ini:3 [metrics.handler.page]: a section ends in ]"
+    ]
+    assert values(document)["metrics.handler.page"] == {"class": "http"}
 
 
 def test_line_without_value() -> None:
@@ -182,7 +199,8 @@ def test_mapping() -> None:
 
 LINES = st.sampled_from(
     """[metrics]|[metrics.handler.a]|[DEFAULT]|[app:main]|  [metrics]|[x|]|[metrics] ; tail
-    a = 1|A: 2|  b = 3|    deeper|\tc = 4|bare|= 5|# no|  ; no||  |d =|e=1;2 # 3|%(h)s = %%
+    [metrics.y|a = 1
+    A: 2|  b = 3|    deeper|\tc = 4|bare|= 5|# no|  ; no||  |d =|e=1;2 # 3|%(h)s = %%
     \x0bf = 6|\u2028g = 7|  [metrics.x]|      [app:x]""".replace("\n    ", "|").split("|")
 )
 
@@ -192,6 +210,9 @@ def test_agrees_with_configparser(lines: list[str]) -> None:
     """Whatever configparser can read, we read the same, and nothing makes us fail."""
     text = "\n".join(lines).replace("\r", "")
     document = parse(text, "x.ini")
+    if document.problems:
+        # Such as a section given twice, of which we read the first only.
+        return
     parser = RawConfigParser(default_section="no such section", strict=False)
     try:
         parser.read_string(text)

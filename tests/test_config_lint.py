@@ -36,6 +36,8 @@ def warnings(text: str) -> list[str]:
         ("metric", "metrics"),
         ("appmetrics", "metrics"),
         (" metrics ", "metrics"),
+        ("metrcis", "metrics"),
+        ("metircs.handler.x", "metrics.handler.x"),
     ],
 )
 def test_misnamed_section(section: str, meant: str) -> None:
@@ -121,3 +123,18 @@ def test_nested_variable() -> None:
     assert warnings(text) == [
         "x.ini:4 [metrics] labels: %(here)s in the value of %(var)s is not expanded"
     ]
+
+
+@pytest.mark.parametrize("value", ['"h"', "'h'", '"a", "b"'])
+def test_quoted_value(value: str) -> None:
+    """Quotes around a value belong to it."""
+    (warning,) = warnings(f"[metrics.handler.x]\nclass = graphite\nhost = {value}\n")
+    assert warning == "x.ini:3 [metrics.handler.x] host: the quotes are part of the value"
+
+
+def test_unfinished_variable() -> None:
+    """A variable without its s is plain text."""
+    (warning,) = warnings("[metrics]\nlabels = h=%(hostname)\n")
+    assert warning == (
+        "x.ini:2 [metrics] labels: %(hostname) is plain text (did you mean '%(hostname)s'?)"
+    )

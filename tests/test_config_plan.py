@@ -163,6 +163,17 @@ def test_unused() -> None:
         ({"metrics": {"intervall": 5}}, r"\[metrics\] intervall = 5: unknown .*'interval'"),
         ({"metrics": {"interval": 0}}, r"\[metrics\] interval = 0: expected a duration above"),
         ({"metrics": {"level": "INFOO"}}, r"level = INFOO: expected a level.*'INFO'"),
+        ({"metrics": {"xyz": 5}}, r"xyz = 5: unknown option; known are interval, level, labels,"),
+        ({"meters": {"a": {"interval": 5}}}, r"unknown option; it belongs to \[metrics\] or \[h"),
+        ({"metrics": {"propagate": 0}}, r"unknown option; it belongs to \[meters.NAME\]$"),
+        ({"metrics": {"interval": "-1s"}}, r"above zero .*; it can't be negative"),
+        ({"filters": {"x": {"class": "rename", "match": "a("}}}, r"a\(: .*; missing \), .* 1$"),
+        (
+            {"filters": {"x": {"class": "kind", "include": "timer, state, gague"}}},
+            "; not gague .*'ga",
+        ),
+        (with_handler(**{"class": "NULL"}), r"class = NULL: .*did you mean 'null'"),
+        (with_handler(**{"class": f"{__name__}.Strang"}), r"has no Strang \(.*'Strange'"),
         ({"metrics": {"handlers": "x"}}, r"handlers = x: there is no \[handlers.x\]"),
         ({"meters": {"a..b": {}}}, r"\[meters.a..b\]: expected a dotted name"),
         ({"meters": {"a": {"handler": "x"}}}, r"handler = x: unknown option .*'handlers'"),
@@ -235,3 +246,10 @@ def test_equal_parts() -> None:
     before = planned(data).handlers["x"]
     data["filters"]["f"]["replace"] = "c"
     assert planned(data).handlers["x"] != before
+
+
+def test_wrong_words_of_a_list() -> None:
+    """Of a list, the words that are wrong are named."""
+    line = {"class": "line", "statistics": "count, p101, avg"}
+    (found,) = problems({"formatters": {"x": line}})
+    assert found.endswith("percentiles such as p95; not p101, avg")

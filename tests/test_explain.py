@@ -11,6 +11,7 @@ import pytest
 
 from appmetrics.config import Configurator
 from appmetrics.explain import INFO, OK, PROBLEM, Configuration, Explanation, Step, explain
+from appmetrics.explain.guess import sent_as
 from appmetrics.filters import LabelsFilter, NameFilter, RenameFilter
 from appmetrics.handlers.base import LEFT_OUT, Handler
 from appmetrics.handlers.graphite import GraphiteHandler
@@ -50,7 +51,7 @@ def attach(world: World, meter: str = "", **options: Any) -> MemoryHandler:
 
 
 class Broken(Handler):
-    """Can't send, can't describe, and leaves out what is called hidden."""
+    """Can't send, can't describe, can't name its target, and leaves out what is called hidden."""
 
     threaded = False
 
@@ -59,6 +60,9 @@ class Broken(Handler):
 
     def describe(self, series: Series) -> list[str]:
         raise KeyError(series.name)
+
+    def target(self) -> str:
+        raise LookupError("nowhere")
 
     def emit(self, samples: Sequence[Sample]) -> int | None:
         raise ConnectionRefusedError("nobody\x1b[31m there")
@@ -109,6 +113,62 @@ def test_any_name_can_be_asked_for(world: World, name: str) -> None:
         assert all(line.isprintable() for line in explanation.text().split("\n"))
 
 
+def test_a_path_behind_a_renaming_filter_is_recognized(world: World) -> None:
+    """What a handler makes of a series leads back to it, through filters and templates."""
+    rename = RenameFilter(match="^shop", replace="store")
+    carbon = GraphiteHandler(name="carbon", prefix="apps.web1", filters=[rename], tags=False)
+    world.meter().add_handler(carbon)
+    orders = world.meter("shop").counter("orders", labels=("country",))
+    orders.labels("de").inc()
+    orders.labels("fr").inc()
+    explanation = ask(world, "apps.web1.store.orders.de.count")
+    assert not explanation.found
+    assert explanation.nearest == ("shop.orders",)
+    found = step(explanation, "found")
+    assert found.text == 'this is shop.orders{country="de"} at handler carbon'
+    assert topics(explanation)[:2] == ["exists", "found"]
+
+
+def test_prometheus_name_stands_for_all_its_series(world: World) -> None:
+    """A name without its labels is that of several series, of which some are shown."""
+    attach(world, filters=[RenameFilter(match="^shop", replace="store")])
+    orders = world.meter("shop").counter("orders", labels=("country",))
+    for number in range(30):
+        orders.labels(number).inc()
+    found = step(ask(world, "store.orders"), "found")
+    assert found.text == 'this is shop.orders{country="0"} at handler memory'
+    assert found.lines[-1] == "... and 19 more"
+
+
+def test_the_search_for_a_path_is_bounded(world: World) -> None:
+    """Of very many series not all are tried, however many handlers there are."""
+    for name in "ab":
+        attach(world, name=name)
+    orders = world.meter("shop").counter("orders", labels=("n",))
+    for number in range(10):
+        orders.labels(number).inc()
+    routes = world.reporter.routes()
+    assert len(list(sent_as("shop.orders", routes, world.hierarchy))) == 20
+    assert len(list(sent_as("shop.orders", routes, world.hierarchy, most=8))) == 8
+    assert list(sent_as("shop.orders", [], world.hierarchy)) == []
+
+
+def test_an_unknown_name_may_be_that_of_an_event(world: World) -> None:
+    """Which handlers would take an event of that name is said, since none is registered."""
+    attach(world)
+    attach(world, name="silent", filters=[NameFilter(exclude=("shop.*",))])
+    world.meter().add_handler(GraphiteHandler(name="carbon"))
+    world.meter("shop").event("deploy")
+    event = step(ask(world, "shop.deploy"), "event")
+    assert (event.verdict, event.text) == (
+        INFO,
+        "if it is an event: events aren't registered; handlers that take events: memory",
+    )
+    assert "event" not in topics(ask(world, "shop.deploy", kind="event"))
+    world.meter("shop").propagate = False
+    assert step(ask(world, "shop.deploy"), "event").text.endswith("; no handler takes it")
+
+
 def test_an_unregistered_name_of_a_given_kind_is_explained_as_if_it_were(world: World) -> None:
     """With a kind, the routing of a metric that doesn't exist yet is shown."""
     carbon = GraphiteHandler(name="carbon", prefix="apps", statistics=("p99",))
@@ -154,6 +214,15 @@ def test_labels_that_no_series_has_are_a_problem(world: World) -> None:
     labels = step(ask(world, "shop.orders", {"shop": "xx"}), "labels")
     assert labels.verdict == PROBLEM
     assert labels.lines == ('shop.orders{shop="de"}',)
+
+
+def test_a_label_that_does_not_exist_is_named(world: World) -> None:
+    """A label that no series can have is named, with the one that was probably meant."""
+    world.meter("shop").counter("orders", labels=("country",)).labels("de").inc()
+    labels = step(ask(world, "shop.orders", {"contry": "de"}), "labels")
+    assert labels.text == "there is no label contry, did you mean country; there are"
+    labels = step(ask(world, "shop.orders", {"xyz\x1b": "de"}), "labels")
+    assert labels.text == "there is no label xyz\\x1b; there are"
 
 
 def test_an_instrument_whose_labels_were_never_used_has_no_series(world: World) -> None:
@@ -217,6 +286,15 @@ def test_without_rounds_the_last_change_is_not_known(world: World) -> None:
     """Without a handler that reads in rounds it says that it can't know."""
     world.meter("shop").counter("orders").inc()
     assert "not known" in step(ask(world, "shop.orders"), "value").text
+
+
+def test_rounds_of_others_tell_nothing(world: World) -> None:
+    """Behind propagate = no, handlers that don't get it can't know when it changed."""
+    attach(world)
+    world.meter("shop").propagate = False
+    world.meter("shop").counter("orders").inc()
+    world.advance(20)
+    assert "no handler reads it in rounds" in step(ask(world, "shop.orders"), "value").text
 
 
 def test_what_was_never_updated_says_so(world: World) -> None:
@@ -423,6 +501,17 @@ def test_no_handler_at_all_is_a_problem(world: World) -> None:
     assert step(explanation, "configuration").text == "none was loaded"
 
 
+def test_a_page_that_is_alone_shows_it(world: World) -> None:
+    """An application that only has a page has no problem."""
+    world.meter("shop").counter("orders").inc()
+    page = MemoryHandler(name="page")
+    explanation = ask(world, "shop.orders", page=page)
+    assert step(explanation, "page").text == "this page shows it"
+    assert {each.verdict for each in explanation.steps} == {OK, INFO}
+    world.meter().add_handler(page)
+    assert "page" not in topics(ask(world, "shop.orders", page=page))
+
+
 @pytest.fixture
 def configured(world: World, tmp_path: Any) -> tuple[Configurator, Any]:
     """A configuration in force, and the file that it came from."""
@@ -452,7 +541,26 @@ def test_a_file_that_was_changed_on_disk_is_a_problem(
 ) -> None:
     """A file that holds something else than what is in force is named as the reason."""
     configured[1].write_text("[metrics]\n")
-    assert "changed on disk" in told(world, configured[0]).text
+    text = told(world, configured[0]).text
+    assert text.endswith("it has changed on disk since then, and watch is off")
+
+
+def test_a_watched_file_that_was_changed_is_about_to_be_read(
+    world: World, configured: tuple[Any, Any]
+) -> None:
+    """Where the change will be noticed, that is said."""
+    configurator, file = configured
+    file.write_text(file.read_text().replace("[metrics]", "[metrics]\nwatch = yes", 1))
+    configurator.file_config(file)
+    file.write_text("[metrics]\n")
+    assert told(world, configurator).text.endswith("and is about to be read")
+
+
+def test_a_file_that_is_gone_says_so(world: World, configured: tuple[Any, Any]) -> None:
+    """A file that was deleted has not changed; it is gone."""
+    configured[1].unlink()
+    found = told(world, configured[0])
+    assert (found.verdict, found.text.endswith("; the file is gone")) == (PROBLEM, True)
 
 
 def test_a_refused_file_says_why(world: World, configured: tuple[Any, Any]) -> None:
@@ -464,6 +572,10 @@ def test_a_refused_file_says_why(world: World, configured: tuple[Any, Any]) -> N
     found = told(world, configurator)
     assert found.verdict == PROBLEM
     assert "did you mean 'handlers'?" in found.lines[0]
+    file.write_text("[metrics]\n" + "".join(f"x{n} = 1\n" for n in range(100)))
+    configurator.watch()
+    configurator.watch()
+    assert told(world, configurator).lines[-1] == "... and 90 more"
 
 
 # -- the answer ----------------------------------------------------------------

@@ -233,7 +233,7 @@ def test_a_child_process_does_not_send_what_its_parent_keeps(target: Target) -> 
     """After a fork the buffer is the parent's alone."""
     target.fail = REFUSED
     emit(target, "a")
-    target._after_fork()
+    target.after_fork()
     target.fail = None
     emit(target, "b")
     assert target.arrived == [b"b"]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appmetrics import options
-from appmetrics.options import Converter, Option
+from appmetrics.options import Converter, Option, Refused
 
 CONVERTERS = [found for found in vars(options).values() if isinstance(found, Converter)]
 CONVERTERS += [options.integer(), options.integer(1), options.integer(maximum=3)]
@@ -84,8 +84,6 @@ def test_converts(convert: Converter[Any], given: object, value: object) -> None
         (options.text, None),
         (options.text, ["a"]),
         (options.duration, "10 seconds"),
-        (options.duration, "-1"),
-        (options.duration, -1),
         (options.duration, "nan"),
         (options.duration, float("inf")),
         (options.duration, True),
@@ -129,6 +127,35 @@ def test_refuses(convert: Converter[Any], given: object) -> None:
     with pytest.raises(ValueError, match=r"^expected ") as caught:
         convert(given)
     assert str(caught.value) == f"expected {convert.expects}"
+
+
+@pytest.mark.parametrize(
+    ("convert", "given"),
+    [(options.duration, "-1"), (options.duration, -1), (options.period, "-5 m")],
+)
+def test_negative_duration(convert: Converter[float], given: object) -> None:
+    """A duration that is negative is refused for that."""
+    with pytest.raises(ValueError, match=r"^expected a duration.*; it can't be negative$"):
+        convert(given)
+
+
+def test_own_words() -> None:
+    """A converter's own words are kept where they say more, and else replaced."""
+
+    def convert(value: object) -> object:
+        if value == "from":
+            raise ValueError("position 3") from KeyError("x")
+        raise {"refused": Refused("too odd"), "plain": ValueError("inner")}[str(value)]
+
+    odd = Converter("a thing", convert)
+    for word, message in (
+        ("refused", "expected a thing; too odd"),
+        ("from", "expected a thing; position 3"),
+        ("plain", "expected a thing"),
+    ):
+        with pytest.raises(ValueError, match=r"^expected") as caught:
+            odd(word)
+        assert str(caught.value) == message
 
 
 def test_tilde(monkeypatch: pytest.MonkeyPatch) -> None:

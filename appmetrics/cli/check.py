@@ -13,10 +13,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 
 from ..config import check_file
+from ..config.wording import described
 from ..display import count, printable
 from ..errors import describe
-from ..handlers.base import Handler
-from .terminal import paint
+from ..handlers.base import Handler, shown_target
+from .terminal import CliError, paint
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -24,11 +25,23 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="an ini file with a section [metrics]")
     parser.add_argument("--connect", action="store_true", help="try the target of each handler")
     parser.add_argument("--strict", action="store_true", help="status 1 if there are warnings")
+    path_argument(parser)
+
+
+def path_argument(parser: ArgumentParser) -> None:
+    """Declare ``--path``, for `find_like_a_server`."""
+    parser.add_argument(
+        "--path",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="where handlers and filters of the application are imported from",
+    )
 
 
 def run(args: Namespace) -> int:
     """Print problems and warnings, one a line."""
-    find_like_a_server()
+    find_like_a_server(args.path)
     checked = check_file(args.file)
     for word, colour, found in (
         ("error", "red", checked.problems),
@@ -37,7 +50,9 @@ def run(args: Namespace) -> int:
         for problem in found:
             print(f"{paint(colour, word)}: {printable(str(problem))}")
     errors, warnings = len(checked.problems), len(checked.warnings)
-    handlers = [f"{name} ({handler.target()})" for name, handler in checked.handlers.items()]
+    if any("can't import" in problem.message for problem in checked.problems):
+        print(f"modules were looked for in {printable(_looked_in())}; --path DIR adds a folder")
+    handlers = [described(*item) for item in checked.handlers.items()]
     parts = [count(errors, "error")] if errors else [f"handlers {', '.join(handlers) or 'none'}"]
     parts += [count(warnings, "warning")] if warnings else []
     verdict = paint("red", "can't be used") if errors else paint("green", "can be used")
@@ -48,10 +63,23 @@ def run(args: Namespace) -> int:
     return 1 if refused or (warnings and args.strict) else 0
 
 
-def find_like_a_server() -> None:
-    """Let handlers and filters be found in the current folder, as WSGI servers do."""
+def find_like_a_server(folders: Iterable[str] = ()) -> None:
+    """Let handlers and filters be found in these folders, and in the current one, as
+    WSGI servers do. Raises CliError for what is no folder."""
+    for place, folder in enumerate(map(os.path.abspath, folders)):
+        if not os.path.isdir(folder):
+            raise CliError(f"--path {folder}: no such folder")
+        sys.path.insert(place, folder)
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+
+
+def _looked_in() -> str:
+    """The folders that modules come from, but for those of Python itself."""
+    own = tuple({os.path.realpath(prefix) for prefix in (sys.prefix, sys.base_prefix)})
+    folders = (os.path.realpath(folder) for folder in sys.path)
+    others = (folder for folder in dict.fromkeys(folders) if not folder.startswith(own))
+    return ", ".join([*others, "Python's own folders"])
 
 
 def _try(handlers: Iterable[Handler]) -> int:
@@ -60,14 +88,14 @@ def _try(handlers: Iterable[Handler]) -> int:
     for handler in handlers:
         word, colour, reason = _answer(handler)
         refused += word == "refused"
-        tried = printable(f"{handler.name} {handler.target()}{reason}")
+        tried = printable(f"{handler.name} {shown_target(handler)}".rstrip() + reason)
         print(f"{paint(colour, f'{word:8}')} {tried}")
     return refused
 
 
 def _answer(handler: Handler) -> tuple[str, str, str]:
     if type(handler).check is Handler.check:
-        return "untried", "", ": it has nothing to try"
+        return "untried", "", ": this handler has no check()"
     try:
         handler.check()
     except OSError as error:

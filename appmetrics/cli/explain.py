@@ -11,11 +11,12 @@ from ..config.build import Built
 from ..config.files import examine_file, read
 from ..display import printable
 from ..explain import OK, PROBLEM, Explanation, explain
+from ..handlers.base import shown_target
 from ..hierarchy import Hierarchy
 from ..registry import Registry
 from ..reporter import Reporter
 from ..sample import COUNTER, KINDS
-from .check import find_like_a_server
+from .check import find_like_a_server, path_argument
 from .fetch import get_json, url_of
 from .terminal import CliError, paint
 
@@ -35,6 +36,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--label", action="append", default=[], metavar="NAME=VALUE", help="only series with it"
     )
+    path_argument(parser)
 
 
 def run(args: Namespace) -> int:
@@ -76,7 +78,7 @@ def _foresee(path: str, args: Namespace, labels: dict[str, str]) -> Explanation:
         level = levels.number(args.level)
     except ValueError as error:
         raise CliError(f"--level: {error}") from None
-    find_like_a_server()
+    find_like_a_server(args.path)
     built: Built = examine_file(read(path)).build()
     hierarchy = Hierarchy(Registry())
     hierarchy.configure(built.settings)
@@ -84,7 +86,7 @@ def _foresee(path: str, args: Namespace, labels: dict[str, str]) -> Explanation:
     reporter.interval = built.plan.options["interval"]
     kind = args.kind or COUNTER
     explanation = explain(reporter, args.name, labels, kind=kind, level=level, live=False)
-    pages = [handler.target() for handler in built.handlers.values() if handler.pull]
+    pages = [shown_target(handler) for handler in built.handlers.values() if handler.pull]
     print(f"This is what {printable(path)} says. What a running process says of it:")
     url = next((page for page in pages if page.startswith("http")), "URL")
     print(f"appmetrics explain {printable(args.name)} --url {printable(url)}\n")

@@ -134,7 +134,8 @@ def _entry(entry: Mapping[str, Any]) -> Row:
         kind,
         str(entry.get("unit", "")),
         _number(value) if kind != STATE else _state(entry, value),
-        _statistics(entry),
+        # Those of no values are 0, which none of them was.
+        _statistics(entry) if value else {},
         note=str(entry.get("description", "")),
     )
 

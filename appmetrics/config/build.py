@@ -15,9 +15,11 @@ from ..errors import ConfigError, Problem
 from ..handlers.base import Filter, Handler
 from ..levels import NOTSET
 from ..meter import MeterSettings
+from ..options import secret
+from .cautions import cautions
 from .check import Source
 from .plan import Part, Plan
-from .wording import shown
+from .wording import shown, tidy
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Built:
     plan: Plan
     handlers: Mapping[str, Handler] = field(default_factory=dict)
     settings: Mapping[str, MeterSettings] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
 
 
 def build(plan: Plan, source: Source, old: Built | None = None) -> Built:
@@ -62,7 +65,7 @@ class _Builder:
             )
         if self.problems:
             raise ConfigError(self.problems)
-        return Built(self.plan, handlers, settings)
+        return Built(self.plan, handlers, settings, tuple(cautions(handlers, self.source)))
 
     def _handler(self, part: Part) -> Any:
         if isinstance(part.make, Handler):
@@ -98,6 +101,14 @@ class _Builder:
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             message = shown("", f"{kind}{error}")
             section = self.source.section(group, part.name)
-            line = self.source.line(section)
-            self.problems.append(Problem(message, self.source.file, section, line=line))
+            key, value = "", ""
+            named, colon, reason = message.partition(": ")
+            rows = {row.name: row for row in getattr(part.make, "OPTIONS", ())}
+            if colon and named in rows and named in options:
+                # By this form a constructor says which of its options is wrong.
+                key, message = named, reason
+                value = "..." if rows[key].convert is secret else shown(key, options[key])
+            line = self.source.line(section, key)
+            problem = Problem(message, self.source.file, section, key, value, line=line)
+            self.problems.append(tidy(problem))
             return None

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import levels
+from .. import levels, options
+from ..display import duration
+from ..options import Option
 from .plan import MeterPlan, Plan
+from .tables import METRICS
+from .wording import shown
 
 _NOTHING = MeterPlan()
 
@@ -29,11 +33,15 @@ def differences(old: Plan, new: Plan) -> list[str]:
         result += _meter(name, old.meters.get(name, _NOTHING), new.meters.get(name, _NOTHING))
     # Those of the root meter have been compared with the meters.
     inherited = vars(_NOTHING).keys()
-    changed = _keys(
-        {key: value for key, value in old.options.items() if key not in inherited},
-        {key: value for key, value in new.options.items() if key not in inherited},
-    )
-    return [*result, f"changed {changed}"] if changed else result
+    for row in METRICS:
+        before, now = old.options[row.name], new.options[row.name]
+        if before == now or row.name in inherited:
+            continue
+        if row.name == "watch":
+            result.append("watched from now on" if now else "no longer watched")
+        else:
+            result.append(f"{row.name} {_value(row, before)} -> {_value(row, now)}")
+    return result
 
 
 def _meter(name: str, old: MeterPlan, new: MeterPlan) -> list[str]:
@@ -48,6 +56,13 @@ def _meter(name: str, old: MeterPlan, new: MeterPlan) -> list[str]:
 
 def _level(level: int | None) -> str:
     return "inherited" if level is None else levels.name(level)
+
+
+def _value(row: Option, value: Any) -> str:
+    if row.convert in (options.duration, options.period):
+        return duration(value)
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return shown(row.name, text) or "none"
 
 
 def _keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from ..dotted import NoSuchName, resolve
 from ..errors import Problem, describe
-from ..options import Option, resolve, secret
+from ..options import Option, globs, secret
 from .wording import nearest, shown
 
 
@@ -46,8 +47,10 @@ class DictSource:
 class Checker:
     """Converts options and finds classes; what is wrong gathers in ``problems``."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, places: Mapping[str, str] | None = None) -> None:
         self.source = source
+        #: In which sections an option would be right that isn't where it is given.
+        self.places = places or {}
         self.problems: list[Problem] = []
         #: What can be given in each section that has been looked at.
         self.tables: dict[str, tuple[Option, ...]] = {}
@@ -79,7 +82,15 @@ class Checker:
             if key not in rows:
                 near = rows.get(nearest(key, rows))
                 hidden = "..." if near and near.convert is secret else value
-                self.report(section, "unknown option", key, hidden, wrong=key, words=rows)
+                message = "unknown option"
+                if key in self.places:
+                    self.report(
+                        section, f"{message}; it belongs to {self.places[key]}", key, hidden
+                    )
+                    continue
+                if near is None:
+                    message += f"; known are {', '.join(rows)}" if rows else "; it takes none"
+                self.report(section, message, key, hidden, wrong=key, words=rows)
         result: dict[str, Any] = {}
         for name, row in rows.items():
             result[name] = row.default
@@ -101,7 +112,10 @@ class Checker:
             message = describe(error)
         hidden = "..." if row.convert is secret else value
         words = getattr(row.convert, "words", ())
-        self.report(section, message, row.name, hidden, wrong=value, words=words)
+        bad = _bad_words(row, value)
+        message += f"; not {', '.join(bad)}" if bad else ""
+        wrong = ", ".join(bad) if bad else value
+        self.report(section, message, row.name, hidden, wrong=wrong, words=words)
         return row.default
 
     def find(
@@ -128,6 +142,10 @@ class Checker:
         if isinstance(found, str):
             try:
                 found = resolve(found)
+            except NoSuchName as error:
+                words = error.words
+                self.report(section, str(error), key, given, wrong=error.wrong, words=words)
+                return None
             except ValueError as error:
                 self.report(section, str(error), key, given)
                 return None
@@ -135,3 +153,24 @@ class Checker:
             self.report(section, f"expected {expected}", key, given)
             return None
         return found
+
+
+def _bad_words(row: Option, value: Any) -> list[str]:
+    """Which words of a list make it wrong; none if it isn't a list, or all are."""
+    words = _words(value)
+    bad, good = [], []
+    for word in words:
+        try:
+            good.append(row.convert(word))
+        except Exception:
+            bad.append(word)
+    takes_many = any(isinstance(each, (tuple, Mapping)) for each in good)
+    return bad if takes_many and row.convert is not secret else []
+
+
+def _words(value: object) -> tuple[str, ...]:
+    """The words of a list; none of what is no list."""
+    try:
+        return globs(value)
+    except ValueError:
+        return ()

@@ -7,6 +7,7 @@ plain text; ``%%(`` stands for ``%(``.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from .wording import nearest
 
+_UNFINISHED = re.compile(r"(?<!%)%\((\w+)\)(?!s)")
 _REFERENCE = re.compile(r"%%\(|%\(([^()]*)\)s")
 
 
@@ -36,6 +38,11 @@ def expand(text: str, look_up: Callable[[str], str | None]) -> tuple[str, list[s
         return value
 
     return _REFERENCE.sub(replace, text), unknown
+
+
+def unfinished(text: str) -> list[str]:
+    """The names that a text seems to refer to, but for the s of ``%(name)s``."""
+    return _UNFINISHED.findall(text)
 
 
 def references(text: str) -> list[str]:
@@ -82,8 +89,12 @@ class Variables:
 
     def nearest(self, name: str) -> str:
         """The known name that looks most like this one, or an empty text."""
-        known = [*self.names(), *(f"ENV_{key}" for key in self._environ)]
-        return nearest(name, known)
+        prefix, _, rest = name.partition("_")
+        if prefix == "ENV":
+            # All of them share the prefix, which makes none of them more alike.
+            close = difflib.get_close_matches(rest, list(self._environ), 1, 0.8)
+            return f"ENV_{close[0]}" if close else ""
+        return f"ENV_{name}" if name in self._environ else nearest(name, self.names())
 
 
 # Looked up on use: the fully qualified name may have to ask a name server.

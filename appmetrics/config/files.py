@@ -16,11 +16,15 @@ from ..handlers.base import Handler
 from .build import Built, build
 from .check import Source
 from .ini import parse
-from .lint import lint
+from .lint import lint, misnamed_sections
 from .plan import Plan, Planner
+from .wording import tidy
 
 #: Modification time (ns), size, inode: a change of any tells that a file changed.
 Signature = tuple[int, int, int]
+
+#: How its byte order marks look when they are read as UTF-8.
+_UTF16 = ("\udcff\udcfe", "\udcfe\udcff")
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ def read(path: str | os.PathLike[str]) -> Content:
             text = stream.read()
     except OSError as error:
         raise ConfigError([Problem(f"can't be read: {error.strerror or error}", path)]) from error
+    if text.startswith(_UTF16) or "\0" in text[:4]:
+        raise ConfigError([Problem("looks like UTF-16; save it as UTF-8", path)])
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     return Content(path, text, state, digest)
 
@@ -93,7 +99,8 @@ def examine(data: object, source: Source) -> Examined:
     """Check plain data."""
     planner = Planner(data, source)
     plan = planner.plan()
-    return Examined(source, plan, tuple(planner.problems), tuple(planner.warnings))
+    problems, warnings = planner.problems, planner.warnings
+    return Examined(source, plan, tuple(map(tidy, problems)), tuple(map(tidy, warnings)))
 
 
 def examine_file(content: Content, variables: Mapping[str, object] | None = None) -> Examined:
@@ -105,14 +112,26 @@ def examine_file(content: Content, variables: Mapping[str, object] | None = None
     unread = {(problem.section, problem.key) for problem in document.problems}
     meant = [p for p in planner.problems if (p.section, p.key) not in unread]
     problems = [*document.problems, *meant]
-    if not document.sections and not problems:
-        problems.append(Problem("there is no section [metrics]", content.path))
     warnings = [*lint(document, planner.checker.tables), *planner.warnings]
+    misspelt = [w for w in misnamed_sections(document) if w.nearest == "metrics"]
+    if "metrics" not in document.sections and misspelt:
+        # What it says is meant for the process as a whole: not to be passed over.
+        problems += (w._replace(message="there is no section [metrics]") for w in misspelt)
+        warnings = [w for w in warnings if w not in misspelt]
+    elif not document.sections and not problems:
+        problems.append(Problem("there is no section [metrics]", content.path))
+    elif plan is not None and not any(meter.handlers for meter in plan.meters.values()):
+        line = document.line("metrics")
+        # Without [metrics], "nothing uses it" has said so of each handler.
+        if line or not planner.warnings:
+            section = "metrics" if line else ""
+            message = "no handler is named: nothing will be sent"
+            warnings.append(Problem(message, content.path, section, line=line))
     return Examined(
         document,
         None if problems else plan,
-        tuple(sorted(problems, key=lambda problem: problem.line)),
-        tuple(sorted(warnings, key=lambda problem: problem.line)),
+        tuple(map(tidy, sorted(problems, key=lambda problem: problem.line))),
+        tuple(map(tidy, sorted(warnings, key=lambda problem: problem.line))),
     )
 
 
@@ -128,4 +147,4 @@ def check_file(
         built = examined.build()
     except ConfigError as error:
         return Checked(error.problems, examined.warnings, {})
-    return Checked((), examined.warnings, built.handlers)
+    return Checked((), (*examined.warnings, *built.warnings), built.handlers)

@@ -9,6 +9,7 @@ What the options mean is not known here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from configparser import RawConfigParser
 from dataclasses import dataclass, field
@@ -27,6 +28,10 @@ GROUPS = {
 }
 
 _WORDS = {group: word for word, group in GROUPS.items()}
+
+
+#: A header of ours that lacks its last character.
+_UNCLOSED = re.compile(r"\[(metrics(?:\.[\w.-]+)?)")
 
 
 class Entry(NamedTuple):
@@ -113,6 +118,11 @@ def _scan(lines: list[str]) -> Iterator[_Line]:
             yield _Line(number, "more", section, key, text)
             continue
         indent = depth
+        unclosed = _UNCLOSED.fullmatch(text)
+        if unclosed:
+            inside, section, key = True, unclosed[1], ""
+            yield _Line(number, "unclosed", section, key, text)
+            continue
         header = RawConfigParser.SECTCRE.match(text)
         if header:
             inside, section, key = True, header["header"], ""
@@ -159,14 +169,22 @@ def _survey(document: Document, lines: list[str]) -> dict[tuple[str, str], list[
     ends the option above.
     """
     places: dict[tuple[str, str], list[_Line]] = {}
-    begun = unreadable = False
+    begun = unreadable = repeated = False
     for item in _scan(lines):
         number, kind, section, key, text = item
         mine = is_ours(section)
-        if kind == "section":
+        if kind in ("section", "unclosed"):
             first = document.header_lines.setdefault(section, number)
-            if mine and first != number:
+            repeated = mine and first != number
+            if kind == "unclosed":
+                _report(document, item, "a section ends in ]")
+                lines[number - 1] = f"[{section}]"
+            if repeated:
                 _report(document, item, f"the section is already in line {first}")
+        elif repeated:
+            # Its options would be taken for those of the first, of another class maybe.
+            lines[number - 1] = ""
+            continue
         elif kind == "outside" and not begun:
             # Once: the file is probably no ini file at all.
             begun = True
@@ -186,7 +204,7 @@ def _survey(document: Document, lines: list[str]) -> dict[tuple[str, str], list[
             # What seems to continue an unreadable line would be taken for something else.
             unreadable = kind in ("bad", "outside") or (unreadable and kind == "more")
         others = not mine and section != "DEFAULT"
-        if unreadable or (others and kind != "section"):
+        if unreadable or (others and kind not in ("section", "unclosed")):
             lines[number - 1] = ""
     return places
 

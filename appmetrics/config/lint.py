@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import Problem
 from ..options import Option, mapping
-from .expand import references
+from .expand import references, unfinished
 from .ini import GROUPS, Document, is_ours
 
 Tables = Mapping[str, Sequence[Option]]
 
-_LIKE_OURS = re.compile(r"\s*(?:app)?metrics?(?:[\W_]+(\w*?)s?(?:[\W_]+(.*?))?)?\s*", re.IGNORECASE)
+_LIKE_OURS = re.compile(r"\s*([a-z0-9]+)(?:[\W_]+(\w*?)s?(?:[\W_]+(.*?))?)?\s*", re.IGNORECASE)
 _INLINE_COMMENT = re.compile(r"\s([;#].*)")
 _OPTION = re.compile(r"([A-Za-z_]\w*)\s*[=:]")
 
@@ -26,23 +26,27 @@ _OPTION = re.compile(r"([A-Za-z_]\w*)\s*[=:]")
 def lint(document: Document, tables: Tables) -> list[Problem]:
     """All warnings about a file, in the order of its lines."""
     found = [
-        *_misnamed_sections(document),
+        *misnamed_sections(document),
         *_indented_headers(document),
         *_inline_comments(document),
         *_swallowed_options(document, tables),
         *_lost_indents(document, tables),
         *_nested_variables(document),
+        *_quoted_values(document),
+        *_unfinished_variables(document),
     ]
     return sorted(found, key=lambda problem: problem.line)
 
 
-def _misnamed_sections(document: Document) -> Iterator[Problem]:
+def misnamed_sections(document: Document) -> Iterator[Problem]:
     """``[metric.handler.x]``, ``[Metrics]``, ``[metrics.handlers.x]``, ``[metrics.handler]``."""
     for section, line in document.header_lines.items():
         match = _LIKE_OURS.fullmatch(section)
-        if match is None:
+        first = match[1].lower().removeprefix("app") if match else ""
+        # Close enough for a slip of the finger, far enough for [metricbeat] and [meters].
+        if match is None or not difflib.get_close_matches(first, ["metrics"], 1, 0.8):
             continue
-        word, name = (match[1] or "").lower(), match[2]
+        word, name = (match[2] or "").lower(), match[3]
         if is_ours(section):
             _, kind, name = f"{section}..".split(".", 2)
             if section == "metrics" or (kind in GROUPS and name.strip(".")):
@@ -117,3 +121,21 @@ def _nested_variables(document: Document) -> Iterator[Problem]:
                 if inner:
                     message = f"%({inner[0]})s in the value of %({name})s is not expanded"
                     yield Problem(message, document.file, section, key, line=entry.line)
+
+
+def _quoted_values(document: Document) -> Iterator[Problem]:
+    """``host = "127.0.0.1"``: as in a shell or in TOML, but here they stand for themselves."""
+    for section, entries in document.sections.items():
+        for key, entry in entries.items():
+            if len(entry.raw) > 1 and entry.raw[0] in "\"'" and entry.raw[0] == entry.raw[-1]:
+                message = "the quotes are part of the value"
+                yield Problem(message, document.file, section, key, line=entry.line)
+
+
+def _unfinished_variables(document: Document) -> Iterator[Problem]:
+    """``%(hostname)``, which is plain text without its s."""
+    for section, entries in document.sections.items():
+        for key, entry in entries.items():
+            for name in dict.fromkeys(unfinished(entry.raw)):
+                message, meant = f"%({name}) is plain text", f"%({name})s"
+                yield Problem(message, document.file, section, key, "", meant, entry.line)

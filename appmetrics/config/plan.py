@@ -67,7 +67,7 @@ class Planner:
 
     def __init__(self, data: object, source: Source) -> None:
         self.source = source
-        self.checker = Checker(source)
+        self.checker = Checker(source, _places(source))
         self.warnings: list[Problem] = []
         self._used: set[tuple[str, str]] = set()
         self._data = self._groups(data)
@@ -209,6 +209,19 @@ class Planner:
                     self.warnings.append(
                         Problem("nothing uses it", self.source.file, section, "", "", near, line)
                     )
+
+
+def _places(source: Source) -> dict[str, str]:
+    """Where the options of all sections of a kind belong, in words."""
+    places: dict[str, list[str]] = {}
+    for group, name, table in (
+        ("metrics", "", METRICS),
+        ("handlers", "NAME", COMMON),
+        ("meters", "NAME", METER),
+    ):
+        for row in table:
+            places.setdefault(row.name, []).append(f"[{source.section(group, name)}]")
+    return {key: " or ".join(sections) for key, sections in places.items()}
 
 
 def _is_class(found: object) -> bool:

@@ -6,22 +6,47 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from ..display import printable
+from ..errors import Problem, describe
+from ..handlers.base import Handler
+
 _SECRET = re.compile("passw|secret|token|credential", re.IGNORECASE)
 _LONGEST = 80
 
 
 def nearest(wrong: str, words: Iterable[str]) -> str:
     """The word most like the (first) one that is none of them, or an empty text."""
-    known = {word.lower(): word for word in words}
-    strange = [word for word in re.split(r"[,\s]+", wrong.lower()) if word not in known]
-    close = difflib.get_close_matches(strange[0] if strange else "", list(known), n=1)
-    return known[close[0]] if close else ""
+    exact = set(words)
+    known = {word.lower(): word for word in sorted(exact)}
+    strange = (word for word in re.split(r"[,\s]+", wrong) if word and word not in exact)
+    for word in strange:
+        # A word that differs by case only is a match, of course.
+        if close := difflib.get_close_matches(word.lower(), list(known), n=1):
+            return known[close[0]]
+    return ""
 
 
 def shown(key: str, value: object) -> str:
     """A value as a message repeats it: on one line, not too long, no secret."""
-    # Bytes that are not UTF-8 arrive as surrogates, which no log file could take.
-    text = " ".join(str(value).split()).encode("utf-8", "backslashreplace").decode()
+    text = printable(" ".join(str(value).split()))
     if text and _SECRET.search(key):
         return "..."
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def tidy(problem: Problem) -> Problem:
+    """The problem without characters that could move a terminal's cursor, or end a line.
+
+    Also bytes that are not UTF-8: they arrive as surrogates, which no log file could take.
+    """
+    texts = (printable(each) if isinstance(each, str) else each for each in problem)
+    return Problem(*texts)  # type: ignore[arg-type]
+
+
+def described(name: str, handler: Handler) -> str:
+    """A handler with its target, in parentheses if it has one."""
+    try:
+        target = handler.target()
+    except Exception as error:
+        target = describe(error)
+    return f"{name} ({target})" if target else name

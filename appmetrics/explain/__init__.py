@@ -5,6 +5,7 @@ Only re-exports: ``examiner`` goes the way of a series and says what it found,
 """
 
 from .answer import INFO, OK, PROBLEM, Explanation, Step
-from .examiner import Configuration, explain
+from .configuration import Configuration
+from .examiner import explain
 
 __all__ = ["INFO", "OK", "PROBLEM", "Configuration", "Explanation", "Step", "explain"]

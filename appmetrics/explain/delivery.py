@@ -8,7 +8,7 @@ from typing import Any
 from .. import levels
 from ..display import ago, count, duration, printable, title
 from ..errors import describe
-from ..handlers.base import Filter
+from ..handlers.base import Filter, shown_target
 from ..meter import Meter
 from ..reporter import Reporter, Route
 from ..sample import Labels, Series
@@ -144,7 +144,8 @@ class Delivery:
         """Whether sending fails, and how it goes."""
         handler, stats = self.handler, self.handler.stats
         interval = duration(handler.interval or self.reporter.interval)
-        parts = [printable(handler.target())] if handler.target() else []
+        target = printable(shown_target(handler))
+        parts = [target] if target else []
         parts.append("reads when it is asked" if handler.pull else f"every {interval}")
         if not self.live:
             return False, ", ".join(parts)

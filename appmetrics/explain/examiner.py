@@ -7,11 +7,12 @@ series is said by ``delivery``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from .. import levels
 from ..buckets import Distribution
 from ..display import ago, count, duration, printable, quantity, quoted, title
+from ..handlers.base import Handler
 from ..instrument import Instrument
 from ..instruments import Gauge
 from ..meter import Meter
@@ -19,27 +20,15 @@ from ..reporter import Reporter, Route
 from ..sample import COUNTER, HISTOGRAM, STATE, TIMER, Series, StateValue
 from ..selection import Point
 from .answer import INFO, OK, PROBLEM, Explanation, Step
+from .configuration import Configuration, configuration_step
 from .delivery import Delivery, filter_name, named, some
-from .subject import Entries, Subject, hypothetical, nearest_names
+from .guess import event_takers, found_as, sent_as
+from .subject import NEAREST, Entries, Subject, hypothetical, nearest_names, no_label
 
 #: Of an instrument's series so many are looked at; twice the usual limit of children.
 MOST = 2000
 #: Seconds after which a round that was due counts as missing.
 LATE = 5.0
-
-
-class Configuration(Protocol):
-    """What is asked of the configuration that was loaded (``config.loaded()``)."""
-
-    source: str
-    time: float
-
-    @property
-    def refused(self) -> Exception | None:
-        """Why a newer content of the file was not taken."""
-
-    def changed(self) -> bool:
-        """Whether the file now holds something else."""
 
 
 def explain(
@@ -51,24 +40,35 @@ def explain(
     level: int = levels.INFO,
     loaded: Configuration | None = None,
     live: bool = True,
+    page: Handler | None = None,
 ) -> Explanation:
     """What becomes of the series of a dotted name.
 
     ``labels`` narrow it down to some of its series. With a ``kind`` (and
     ``level``) a name that nobody has registered is explained as if somebody had.
-    Without ``live`` nothing is said that only a running process can know.
+    Without ``live`` nothing is said that only a running process can know. ``page``
+    is the handler of the page that is asked, if it is one.
     """
-    return _Examiner(reporter, name, dict(labels or {}), live).examine(kind, level, loaded)
+    examiner = _Examiner(reporter, name, dict(labels or {}), live, page)
+    return examiner.examine(kind, level, loaded)
 
 
 class _Examiner:
-    def __init__(self, reporter: Reporter, name: str, labels: dict[str, str], live: bool) -> None:
+    def __init__(
+        self,
+        reporter: Reporter,
+        name: str,
+        labels: dict[str, str],
+        live: bool,
+        page: Handler | None,
+    ) -> None:
         self.reporter = reporter
         self.hierarchy = reporter.hierarchy
         self.now = reporter.clock.time()
         self.name = name
         self.labels = labels
         self.live = live
+        self.page = page
         self.steps: list[Step] = []
 
     def say(self, verdict: str, topic: str, text: str, lines: Iterable[str] = ()) -> None:
@@ -81,9 +81,13 @@ class _Examiner:
         points = instrument.own_points() if instrument else self._foreign(self.name)
         found = instrument is not None or bool(points)
         nearest: tuple[str, ...] = ()
+        sent: list[tuple[Series, Handler]] = []
         if not found:
             others = (point.series.name for point in self._others())
             nearest = nearest_names(self.name, [*registry.instruments, *others])
+            if self.live:
+                sent = list(sent_as(self.name, routes, self.hierarchy))
+                nearest = tuple(dict.fromkeys([*(s.name for s, _ in sent), *nearest]))[:NEAREST]
         if instrument is not None:
             meter = self.hierarchy.meters[instrument.declaration.meter]
             subjects = self._instrument(instrument, points, meter)
@@ -96,10 +100,12 @@ class _Examiner:
             # An instrument is never made by the meter of its own full name.
             meter = self.hierarchy.nearest(self.name.rpartition(".")[0])
             subjects = [hypothetical(self.name, kind, level, self.labels)] if kind else []
-            self._unknown(kind, level, nearest)
+            self._unknown(kind, level, nearest, found_as(sent))
+            if self.live and not kind and not sent:
+                self._event(routes)
         if subjects:
             if self.live and subjects[0].point is not None:
-                self._values(subjects, routes)
+                self._values(subjects, meter, routes)
             self._level(subjects[0].series, meter)
             self._lineage(meter)
             self._rounds(routes)
@@ -107,7 +113,8 @@ class _Examiner:
                 delivery = Delivery(self.reporter, route, meter, self.live)
                 self.steps.append(delivery.step(subjects, self.now))
         if self.live:
-            self._configuration(loaded, routes)
+            served = bool(routes or self.page)
+            self.steps.append(configuration_step(loaded, self.now, bool(routes), served))
         return Explanation(self.name, self.labels, found, nearest, tuple(self.steps))
 
     # -- does it exist -------------------------------------------------------
@@ -120,7 +127,7 @@ class _Examiner:
     def _foreign(self, name: str) -> Sequence[Point]:
         return [point for point in self._others() if point.series.name == name]
 
-    def _unknown(self, kind: str, level: int, nearest: Sequence[str]) -> None:
+    def _unknown(self, kind: str, level: int, nearest: Sequence[str], sent: Sequence[str]) -> None:
         taken = f"taken for a {kind} of level {levels.name(level)}" if kind else ""
         if not self.live:
             self.say(INFO, "exists", taken or "a file can't tell")
@@ -128,8 +135,18 @@ class _Examiner:
         text = "nothing of this name is registered in this process"
         more = taken or "an instrument exists once the code that makes it has run"
         self.say(PROBLEM, "exists", f"{text}; {more}")
-        if nearest:
+        if sent:
+            self.say(INFO, "found", sent[0], some(sent[1:]))
+        elif nearest:
             self.say(INFO, "similar", "names that may be meant", nearest)
+
+    def _event(self, routes: Sequence[Route]) -> None:
+        takers = event_takers(self.name, routes, self.hierarchy)
+        text = "if it is an event: events aren't registered; "
+        text += (
+            f"handlers that take events: {', '.join(takers)}" if takers else "no handler takes it"
+        )
+        self.say(INFO, "event", text)
 
     def _instrument(
         self, instrument: Instrument, points: Sequence[Any], meter: Meter
@@ -153,7 +170,8 @@ class _Examiner:
         if not chosen:
             there = some([title(self.name, subject.series.labels) for subject in subjects])
             asked = ", ".join(f"{key}={quoted(value)}" for key, value in wanted)
-            self.say(PROBLEM, "labels", f"no series has {asked}; there are", there)
+            text = no_label(self.labels, [*declared.labels, *common]) or f"no series has {asked}"
+            self.say(PROBLEM, "labels", f"{text}; there are", there)
         if declared.overflowed:
             text = f"the limit of {count(declared.max_children, 'series', 'series')} is reached"
             more = f"{count(declared.overflowed, 'further use')} went to _overflow_ (max_children)"
@@ -165,8 +183,10 @@ class _Examiner:
 
     # -- what it says --------------------------------------------------------
 
-    def _values(self, subjects: Sequence[Subject], routes: Sequence[Route]) -> None:
-        rounds = [Entries(r.selection, subjects) for r in routes if not r.handler.pull]
+    def _values(self, subjects: Sequence[Subject], meter: Meter, routes: Sequence[Route]) -> None:
+        getting = meter.effective_handlers
+        readers = (r for r in routes if not r.handler.pull and r.handler in getting)
+        rounds = [Entries(route.selection, subjects) for route in readers]
         lines = []
         missing = 0
         for subject in subjects:
@@ -215,7 +235,9 @@ class _Examiner:
         self.say(INFO, "meter", text, lines)
 
     def _rounds(self, routes: Sequence[Route]) -> None:
-        if not routes:
+        if self.page and all(self.page is not route.handler for route in routes):
+            self.say(OK, "page", "this page shows it")
+        elif not routes:
             self.say(PROBLEM, "handlers", "no meter has a handler, so nothing is shipped")
         dues = [route.due for route in routes if not route.handler.pull]
         if not self.live or not dues:
@@ -230,20 +252,6 @@ class _Examiner:
             self.say(PROBLEM, "reporter", f"{text}: its thread does not run, or hangs")
         else:
             self.say(OK, "reporter", "makes its rounds")
-
-    def _configuration(self, loaded: Configuration | None, routes: Sequence[Route]) -> None:
-        if loaded is None:
-            text = "none was loaded" + ("; the handlers were added by code" if routes else "")
-            self.say(INFO if routes else PROBLEM, "configuration", text)
-            return
-        text = f"{loaded.source}, loaded {ago(loaded.time, self.now)}"
-        if loaded.refused is not None:
-            text += "; it has changed since, and was refused"
-            self.say(PROBLEM, "configuration", text, str(loaded.refused).splitlines())
-        elif loaded.changed():
-            self.say(PROBLEM, "configuration", f"{text}; it has changed on disk since then")
-        else:
-            self.say(OK, "configuration", f"{text}, unchanged since then")
 
 
 def _settings(meter: Meter) -> str:

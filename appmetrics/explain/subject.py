@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from ..display import printable
 from ..sample import STATE, STATES, TIMER, Series, sorted_labels
 from ..selection import Entry, Point, Selection
 
@@ -71,6 +72,16 @@ def nearest_names(name: str, known: Iterable[str]) -> tuple[str, ...]:
     # It takes quadratic time, and nobody mistypes a longer name.
     alike = difflib.get_close_matches(name[:200], [each for each, _ in flat], NEAREST, 0.7)
     return tuple(dict.fromkeys([*inside[:2], *alike[:1], *around, *alike]))[:NEAREST]
+
+
+def no_label(asked: Iterable[str], known: Sequence[str]) -> str:
+    """What is wrong with the names of labels; empty if they are all known."""
+    for name in asked:
+        if name not in known:
+            text = f"there is no label {printable(name)}"
+            close = difflib.get_close_matches(name[:200], known, 1)
+            return f"{text}, did you mean {close[0]}" if close else text
+    return ""
 
 
 def _flat(name: str) -> str:

@@ -101,9 +101,11 @@ class Handler:
         self.clock = clock
         #: Set by the reporter before `stop`: who goes on in this handler's place.
         self.successor: Handler | None = None
+        #: The reporter's: what it reads for this handler, when it doesn't serve it.
+        self.reading: Any = None
         self._failing = False
         self._selection: Selection | None = None
-        self._after_fork()
+        self.after_fork()
 
     # -- to override ---------------------------------------------------------
 
@@ -147,10 +149,16 @@ class Handler:
     def check(self) -> None:
         """Try the target without sending anything; raises OSError."""
 
+    def warnings(self) -> list[str]:
+        """What is surely not meant, or won't work yet, each as one sentence for a person
+        who configures this handler; connects to nothing."""
+        return []
+
     # -- mechanism -----------------------------------------------------------
 
     def put(self, batch: Batch) -> None:
         """Hand over a round; never blocks."""
+        self._in_this_process()
         while len(self._rounds) >= MAX_ROUNDS:
             self._rounds.popleft()
             self.failed("its worker is busy; rounds are merged")
@@ -159,6 +167,7 @@ class Handler:
 
     def put_event(self, event: Sample) -> None:
         """Hand over an event; never blocks, safe in signal handlers."""
+        self._in_this_process()
         if len(self._events) >= MAX_EVENTS:
             self.stats.dropped += 1
         self._events.append(event)
@@ -171,13 +180,17 @@ class Handler:
 
     def start(self) -> None:
         """Start the worker in this process, unless it runs."""
-        if self._pid != os.getpid():
-            self._after_fork()
+        self._in_this_process()
         if self.threaded and not self._alive():
             self._stopping = False
             thread = threading.Thread(target=self._run, name=f"appmetrics-{self.name}", daemon=True)
             self._thread = thread
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # No more threads, or the interpreter is shutting down.
+                self._thread = None
+                self.failed(error)
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Work off what waits, close and end the worker; False if time ran out.
@@ -185,9 +198,10 @@ class Handler:
         Without a worker (it never started, or the interpreter is shutting
         down) the caller's thread does it.
         """
+        self._in_this_process()
         self._stopping = True
         thread = self._thread
-        if thread is None or not thread.is_alive() or self._pid != os.getpid():
+        if thread is None or not thread.is_alive():
             self._work()
             self._finish()
             return True
@@ -197,6 +211,7 @@ class Handler:
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all that was handed over has been worked off."""
+        self._in_this_process()
         if not self._alive():
             self._work()
             return True
@@ -228,11 +243,11 @@ class Handler:
     def _emit(self, samples: Sequence[Sample]) -> None:
         try:
             sent = self.emit(samples)
-        except Exception as error:
-            self.stats.dropped += len(samples)
-            self.failed(error)
-        else:
             self.count_sent(len(samples) if sent is None else sent)
+        except Exception as error:
+            dropped = len(samples)
+            self.stats.dropped += dropped
+            self.failed(error)
 
     def count_sent(self, number: int) -> None:
         """Count samples that reached the target."""
@@ -256,9 +271,14 @@ class Handler:
             self._failing = True
             log.warning("handler %s failed: %s", self.name, text, exc_info=error)
 
-    def _after_fork(self) -> None:
-        # A thread is dead and a lock may be held for ever in a forked child, and
-        # what waited in the queue belongs to the parent: begin anew.
+    def _in_this_process(self) -> None:
+        # Not only os.register_at_fork: uWSGI does not call it.
+        if self._pid != os.getpid():
+            self.after_fork()
+
+    def after_fork(self) -> None:
+        """Begin anew: in a forked child a thread is dead, a lock may be held for
+        ever, and what waited in the queue belongs to the parent."""
         self._pid = os.getpid()
         self._thread = None
         self._rounds: deque[Batch] = deque()
@@ -269,6 +289,7 @@ class Handler:
         self._signal: SimpleQueue[None] = SimpleQueue()
         # Held by whoever works: the worker, or without one the caller.
         self._working = threading.RLock()
+        self._inside = False
         self._stopping = False
         self._opened = False
 
@@ -308,10 +329,19 @@ class Handler:
     def _work(self) -> None:
         """Work off rounds and events that wait; at most one thread at a time."""
         with self._working:
-            if self._rounds or self._events:
-                self._open()
-            while self._rounds or self._events:
-                self._step()
+            if self._inside:
+                return  # an event that emit() itself recorded waits for its turn
+            self._inside = True
+            try:
+                if self._rounds or self._events:
+                    self._open()
+                # Not for as long as there is any: emit() may record an event each time.
+                for _ in range(2 * MAX_ROUNDS):
+                    if not (self._rounds or self._events):
+                        break
+                    self._step()
+            finally:
+                self._inside = False
 
     def _step(self) -> None:
         events = [self._events.popleft() for _ in range(len(self._events))]
@@ -346,6 +376,14 @@ class Handler:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.target()}>"
+
+
+def shown_target(handler: Handler) -> str:
+    """A handler's target for a message, whatever its own method does."""
+    try:
+        return handler.target()
+    except Exception as error:
+        return f"({describe(error)})"
 
 
 def is_event(sample: Sample) -> bool:

@@ -113,7 +113,12 @@ class NetworkHandler(Handler):
     def take_over(self, payloads: Iterable[tuple[bytes, int]]) -> None:
         """Go on with what a replaced handler could not deliver. From any thread."""
         self._inherited.extend(payloads)
-        self._wake()
+        if isinstance(self.successor, NetworkHandler):
+            # It has been replaced itself, and its worker may have ended.
+            rest = [self._inherited.popleft() for _ in range(len(self._inherited))]
+            self.successor.take_over(rest)
+        else:
+            self._wake()
 
     def _deliver(self) -> None:
         """Send what waits, unless it is too early for another attempt."""
@@ -186,9 +191,9 @@ class NetworkHandler(Handler):
         )
         self._away_since = None
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
         # What waits belongs to the parent, which still has it.
-        super()._after_fork()
+        super().after_fork()
         self._payloads = deque()
         self._inherited: deque[tuple[bytes, int]] = deque()
         self._bytes = 0

@@ -109,6 +109,10 @@ class FileHandler(Handler):
     def target(self) -> str:
         return self.path
 
+    def warnings(self) -> list[str]:
+        folder = os.path.dirname(self.path)
+        return [] if os.path.isdir(folder) else [f"there is no folder {folder}"]
+
     def check(self) -> None:
         folder = os.path.dirname(self.path)
         place = folder if self.formatter.document or not os.path.exists(self.path) else self.path

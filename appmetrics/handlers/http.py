@@ -9,11 +9,12 @@ It answers from its own threads, also while all threads of the application hang.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -27,8 +28,11 @@ log = logging.getLogger("appmetrics")
 
 #: Requests answered at once; further ones wait in the kernel's backlog.
 MAX_REQUESTS = 16
-#: Seconds a client may take to send its request or to read some of the answer.
+#: Seconds a client may take to send some of its request or to read some of the
+#: answer, and for all of it when others wait.
 CLIENT_TIMEOUT = 10.0
+#: Seconds that a request may go on when the listener ends.
+LAST_MOMENT = 0.5
 #: The longest wait before the port is tried again, in seconds.
 MAX_RETRY = 30.0
 
@@ -44,6 +48,8 @@ class HttpHandler(Handler):
     )
     pull = True
 
+    _server: _Server | None = None
+
     def __init__(
         self,
         *,
@@ -56,8 +62,6 @@ class HttpHandler(Handler):
         super().__init__(**common)
         self.listen = listen
         self.app = MetricsApp(self, bounds=bounds, token=token, allow=allow)
-        self._server: _Server | None = None
-        self._owner = 0
         self._retry = 1.0
 
     def emit(self, samples: Sequence[Sample]) -> int | None:
@@ -86,24 +90,30 @@ class HttpHandler(Handler):
         """Whether the port is free."""
         _Server(self.listen, self.app).server_close()
 
+    def warnings(self) -> list[str]:
+        if self.listen[0] not in ("0.0.0.0", "::") or self.app.token or self.app.allow:
+            return []
+        return ["whoever reaches this machine can read the page: set token or allow"]
+
     def open(self) -> None:
-        if self._server is not None and self._owner != os.getpid():
-            # Inherited by a fork: the parent serves it.
-            self._server.socket.close()
-            self._server = None
         try:
             self._server = _Server(self.listen, self.app)
         except OSError as error:
             self.failed(f"can't listen on {self.target()}: {error.strerror or error}")
             return
-        self._owner = os.getpid()
         self._retry = 1.0
-        threading.Thread(
+        listener = threading.Thread(
             target=self._server.serve_forever,
             kwargs={"poll_interval": 0.2},
             name=f"appmetrics-{self.name}-listener",
             daemon=True,
-        ).start()
+        )
+        try:
+            listener.start()
+        except RuntimeError:  # no more threads
+            self._server.server_close()
+            self._server = None
+            raise
 
     def idle(self) -> float | None:
         if self._server is not None:
@@ -114,8 +124,14 @@ class HttpHandler(Handler):
 
     def close(self) -> None:
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.end()
+            self._server = None
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        if self._server is not None:
+            # The parent serves it; here it would only keep the port taken.
+            self._server.socket.close()
             self._server = None
 
 
@@ -128,6 +144,9 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         if ":" in listen[0]:
             self.address_family = socket.AF_INET6
         self._slots = threading.BoundedSemaphore(MAX_REQUESTS)
+        #: The connections being answered, and since when.
+        self._open: dict[Any, float] = {}
+        self._ending = False
         super().__init__(listen, _Request)
         self.set_app(_paths(app))
 
@@ -138,20 +157,52 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        # The mix-in's threads have no names.
-        self._slots.acquire()
-        threading.Thread(
-            target=self.process_request_thread,
-            args=(request, client_address),
-            name="appmetrics-http-request",
-            daemon=True,
-        ).start()
+        while not self._slots.acquire(timeout=0.1):
+            if self._ending:
+                self.shutdown_request(request)
+                return
+            # Clients that send or read a byte now and then must not shut out all others.
+            self._cut_off(CLIENT_TIMEOUT)
+        self._open[request] = time.monotonic()
+        try:
+            # The mix-in's threads have no names.
+            threading.Thread(
+                target=self.process_request_thread,
+                args=(request, client_address),
+                name="appmetrics-http-request",
+                daemon=True,
+            ).start()
+        except RuntimeError:  # no more threads
+            self._finished(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            self._finished(request)
+
+    def _finished(self, request: Any) -> None:
+        del self._open[request]
+        self._slots.release()
+
+    def _cut_off(self, after: float) -> None:
+        now = time.monotonic()
+        for request, began in list(self._open.items()):
+            if now - began >= after:
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """Stop listening; what is being answered has a moment to finish."""
+        self._ending = True
+        self.shutdown()
+        self.server_close()
+        deadline = time.monotonic() + LAST_MOMENT
+        for _ in range(MAX_REQUESTS):
+            if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                self._cut_off(0.0)
+                break
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.debug("a request to /metrics failed", exc_info=True)
