@@ -235,3 +235,20 @@ def test_a_gauge_that_is_off_is_not_asked() -> None:
     world.meter("shop").gauge("depth", callback=lambda: asked.append(1), level="DEBUG")
     world.advance(20)
     assert asked == []
+
+
+def test_very_many_hanging_callbacks_do_not_add_up(release: threading.Event) -> None:
+    """Those whose turn has not come when time is over are missing, and asked again."""
+    asked: list[str] = []
+    callbacks = Callbacks()
+    todo: dict[str, Callable[[], object]] = {str(i): release.wait for i in range(100)}
+    todo["last"] = lambda: asked.append("last")
+    began = time.monotonic()
+    callbacks.ask(todo, 0.01)
+    assert time.monotonic() - began < 5
+    assert callbacks.missed == 101
+    assert not asked
+    release.set()
+    wait_for(lambda: not callbacks._hanging)
+    callbacks.ask(todo, 10)
+    assert asked == ["last"]

@@ -131,7 +131,7 @@ def test_the_page_is_mounted_where_asked(metrics: Capture) -> None:
     """APPMETRICS in the settings holds the options; the page has its own status and type."""
     with override_settings(APPMETRICS={"path": "/metrics", "token": "hush"}):
         app = WSGIHandler()
-    assert get(app, "/metrics")[0] == "403 Forbidden"
+    assert get(app, "/metrics")[0] == "401 Unauthorized"
     status, page = get(app, "/metrics", HTTP_AUTHORIZATION="Bearer hush")
     assert status == "200 OK"
     assert "http_requests" in page

@@ -93,7 +93,7 @@ def test_options_come_from_the_config_or_the_call(app: Any, metrics: Capture) ->
     extension = AppMetrics(token="two")
     extension.init_app(app)
     assert app.extensions["appmetrics"] is extension
-    assert get(app, "/numbers", HTTP_AUTHORIZATION="Bearer one")[0] == "403 Forbidden"
+    assert get(app, "/numbers", HTTP_AUTHORIZATION="Bearer one")[0] == "401 Unauthorized"
     assert get(app, "/numbers", HTTP_AUTHORIZATION="Bearer two")[0] == "200 OK"
 
 

@@ -101,7 +101,7 @@ def test_an_exception_is_an_error_of_its_view(metrics: Capture) -> None:
 def test_settings_are_options(metrics: Capture) -> None:
     """Settings with the prefix appmetrics. are those of the middleware."""
     app = application(**{"appmetrics.path": "/metrics", "appmetrics.token": "hush"})
-    assert get(app, "/metrics")[0] == "403 Forbidden"
+    assert get(app, "/metrics")[0] == "401 Unauthorized"
     page = get(app, "/metrics", HTTP_AUTHORIZATION="Bearer hush")[1]
     assert "http_requests" in page
 

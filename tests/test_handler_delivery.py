@@ -249,3 +249,17 @@ def test_the_worker_retries_by_itself() -> None:
     target.fail = None
     wait_for(lambda: target.arrived == [b"a"], "a second attempt")
     assert target.stop(5)
+
+
+def test_what_a_replaced_handler_keeps_goes_on_to_the_one_in_force() -> None:
+    """Also if its successor has been replaced and has ended meanwhile."""
+    first, second, third = Target(), Target(), Target()
+    first.fail = REFUSED
+    emit(first, "a")
+    first.successor, second.successor = second, third
+    second.stop()
+    first._opened = True
+    first.stop()
+    emit(third, "b")
+    assert third.arrived == [b"a", b"b"]
+    assert [h.stats.dropped for h in (first, second, third)] == [0, 0, 0]

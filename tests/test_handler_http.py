@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import urllib.error
@@ -10,8 +11,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from appmetrics.handlers import http
 from appmetrics.handlers.http import MAX_REQUESTS, HttpHandler
 from appmetrics.testing import World
+from servers import wait_for
 
 
 @pytest.fixture
@@ -124,3 +127,72 @@ def test_stop_ends_the_listening_thread(serve: Callable[..., HttpHandler]) -> No
     handler = serve()
     handler.stop()
     assert not [t for t in threading.enumerate() if t.name.startswith("appmetrics-http")]
+
+
+def connected(handler: HttpHandler) -> socket.socket:
+    """A client that has sent half a request."""
+    assert handler._server is not None
+    client = socket.create_connection(handler._server.server_address[:2], timeout=10)
+    client.sendall(b"GET /metrics HTTP/1.0\r\n")
+    return client
+
+
+def test_slow_clients_do_not_shut_out_the_others(
+    serve: Callable[..., HttpHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When all are taken by clients that never finish, those that took too long are cut off."""
+    handler = serve()
+    clients = [connected(handler) for _ in range(MAX_REQUESTS)]
+    wait_for(lambda: handler._server and len(handler._server._open) == MAX_REQUESTS)
+    monkeypatch.setattr(http, "CLIENT_TIMEOUT", 0.0)
+    assert "appmetrics_rejected" in fetch(handler.target())
+    for client in clients:
+        client.close()
+
+
+def test_it_ends_although_slow_clients_hold_all_it_has(serve: Callable[..., HttpHandler]) -> None:
+    """The port is free, and no request is left."""
+    handler = serve()
+    clients = [connected(handler) for _ in range(MAX_REQUESTS + 1)]
+    server = handler._server
+    assert server is not None
+    wait_for(lambda: len(server._open) == MAX_REQUESTS)
+    assert handler.stop(5)
+    wait_for(lambda: not server._open)
+    again = serve((str(server.server_address[0]), int(server.server_address[1])))
+    assert "appmetrics_rejected" in fetch(again.target())
+    for client in clients:
+        client.close()
+
+
+def test_a_machine_without_threads_answers_again_when_there_are_some(
+    serve: Callable[..., HttpHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that finds none takes no place away."""
+    handler = serve()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more_threads)
+        for _ in range(MAX_REQUESTS + 1):
+            with connected(handler) as client, contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+    assert "appmetrics_rejected" in fetch(handler.target())
+
+
+def no_more_threads(thread: threading.Thread) -> None:
+    """What a machine at its limits answers."""
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_forked_child_does_not_keep_the_port(serve: Callable[..., HttpHandler]) -> None:
+    """It closes its copy of the listening socket."""
+    handler = serve()
+    assert handler._server is not None
+    listening = handler._server.socket.dup()
+    theirs, handler._server.socket = handler._server.socket, listening
+    server = handler._server
+    thread = handler._thread
+    handler.after_fork()
+    assert listening.fileno() == -1
+    server.socket, handler._server, handler._thread = theirs, server, thread
+    handler._opened = True
+    handler._signal.put(None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from typing import Any
 
 import pytest
@@ -385,3 +387,81 @@ def test_updates_beyond_the_cap_of_children_are_a_metric(
     sample = memory.last("appmetrics.overflowed")
     assert sample is not None
     assert sample.value == 2
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        lambda series: True,
+        lambda series: series.name,
+        lambda series: series._replace(name=None),
+        lambda series: series._replace(labels=[]),
+        lambda series: series._replace(labels=(("shop", 1),)),
+        lambda series: series._replace(kind="histogram"),
+    ],
+)
+def test_a_filter_that_returns_something_else_is_broken(
+    world: World, memory: MemoryHandler, caplog: pytest.LogCaptureFixture, result: Any
+) -> None:
+    """What it was asked for is left out; the others go on."""
+    world.meter("shop").add_filter(result)
+    world.meter("shop").counter("orders").inc()
+    world.meter("bank").counter("transfers").inc()
+    assert shipped(world, memory) == {"bank.transfers": 1}
+    assert len([r for r in caplog.records if "filter" in r.getMessage()]) == 1
+
+
+def test_a_broken_filter_is_logged_without_the_lock(world: World, memory: MemoryHandler) -> None:
+    """A logging handler of the application may need it, to declare a counter."""
+    free: list[bool] = []
+
+    class Declaring(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            thread = threading.Thread(target=world.meter("log").counter, args=("warnings",))
+            thread.start()
+            thread.join(5)
+            free.append(not thread.is_alive())
+
+    def broken(series: Series) -> Series:
+        raise RuntimeError("broken")
+
+    handler = Declaring()
+    logging.getLogger("appmetrics").addHandler(handler)
+    try:
+        world.meter("shop").add_filter(broken)
+        world.meter("shop").counter("orders").inc()
+        world.advance(10)
+        world.meter("bank").add_filter(lambda series: broken(series))
+        world.meter("bank").event("opened")
+    finally:
+        logging.getLogger("appmetrics").removeHandler(handler)
+    assert free == [True, True]
+
+
+def test_something_declared_while_levels_are_applied_is_no_error(world: World) -> None:
+    """By a signal handler, or a __del__, in the very thread that configures."""
+    declared = world.meter("shop").counter("orders").declaration
+
+    class Declaring(int):
+        def __ge__(self, other: Any) -> bool:
+            world.meter("shop").counter("late")
+            return True
+
+    declared.level = Declaring(INFO)
+    world.meter("shop").level = DEBUG
+    assert world.meter("shop").counter("late").declaration.enabled
+
+
+def test_an_instrument_that_is_known_is_found_without_the_lock(world: World) -> None:
+    """Whoever declares it at each call doesn't wait for a configuration."""
+    orders = world.meter("shop").counter("orders")
+    found: list[Any] = []
+
+    def declare() -> None:
+        found.append(world.meter("shop").counter("orders"))
+
+    with world.hierarchy.lock:
+        thread = threading.Thread(target=declare)
+        thread.start()
+        thread.join(5)
+        assert found == [orders]

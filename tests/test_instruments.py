@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import json
 import logging
 import math
 import sys
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -750,3 +752,33 @@ def test_bad_label_names_are_refused(meter: Meter, labels: Any) -> None:
 def test_one_label_may_be_given_as_text(meter: Meter) -> None:
     """labels="shop" is the label shop, not four labels."""
     assert meter.counter("orders", labels="shop").label_names == ("shop",)
+
+
+def test_a_copy_of_what_holds_an_instrument_holds_the_same_one(meter: Meter) -> None:
+    """There is one instrument of a name; a deep copy does not take the registry along."""
+    orders = meter.counter("orders", labels=("shop",))
+    page = {"meter": meter, "orders": orders, "de": orders.labels("de")}
+    for copied in (copy.copy(page), copy.deepcopy(page)):
+        assert all(copied[key] is page[key] for key in page)
+    assert copy.copy(orders) is orders
+
+
+def test_rejected_updates_are_counted_exactly(meter: Meter) -> None:
+    """Also those of many threads at once."""
+    orders = meter.counter("counted_exactly")
+
+    def work() -> None:
+        for _ in range(2_000):
+            orders.inc(-1)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert rejection.counts[orders.name] == 8_000

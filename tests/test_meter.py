@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import pickle
+import threading
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+import appmetrics
 from appmetrics import rejection
 from appmetrics.errors import InstrumentError
 from appmetrics.handlers.memory import MemoryHandler
@@ -271,3 +275,36 @@ def test_a_callback_can_be_given_later(meter: Meter) -> None:
     meter.gauge("depth")
     gauge.refresh()
     assert gauge.value == 3
+
+
+def test_only_handlers_can_be_handlers(meter: Meter) -> None:
+    """One of logging's, say, would stop all rounds."""
+    with pytest.raises(TypeError, match="must be an appmetrics.Handler"):
+        meter.add_handler(logging.NullHandler())  # type: ignore[arg-type]
+    assert meter.handlers == ()
+
+
+def test_handlers_added_by_two_threads_at_once_are_both_there(meter: Meter) -> None:
+    """The second waits until the first has been added."""
+    first, second = MemoryHandler(name="first"), MemoryHandler(name="second")
+    other = threading.Thread(target=meter.add_handler, args=(second,))
+
+    class Slow(tuple[Any, ...]):
+        def __contains__(self, item: object) -> bool:
+            if other.ident is None:
+                other.start()
+                other.join(0.05)  # it has to wait for us
+            return super().__contains__(item)
+
+    meter.settings = meter.settings._replace(handlers=Slow())
+    meter.add_handler(first)
+    other.join()
+    assert set(meter.handlers) == {first, second}
+
+
+def test_a_meter_is_pickled_by_its_name(meter: Meter) -> None:
+    """As a logger is; one of another hierarchy can't be."""
+    own = appmetrics.get_meter("shop.pickled")
+    assert pickle.loads(pickle.dumps(own)) is own
+    with pytest.raises(pickle.PicklingError, match="not of the process' own hierarchy"):
+        pickle.dumps(meter)

@@ -105,7 +105,7 @@ def test_the_filter_reads_the_file_it_stands_in(
 def test_the_page_is_mounted_where_asked(configured: Configurator, ini: Callable[..., str]) -> None:
     """With path the metrics are there, and nothing else is; with token not for everybody."""
     app = load(ini(**{"path = /metrics": "path = /numbers\ntoken = hush"}))
-    assert get(app, "/numbers")[0] == "403 Forbidden"
+    assert get(app, "/numbers")[0] == "401 Unauthorized"
     assert "http_requests" in get(app, "/numbers", HTTP_AUTHORIZATION="Bearer hush")[1]
     assert get(app, "/metrics")[1] == "Hello.\n"
 

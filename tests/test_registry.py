@@ -18,8 +18,11 @@ from typing import Any
 
 import pytest
 
+from appmetrics.cells import locked, renew_lock
 from appmetrics.errors import InstrumentError
 from appmetrics.handlers.memory import MemoryHandler
+from appmetrics.instrument import Declaration
+from appmetrics.instruments import Counter
 from appmetrics.meter import Meter
 from appmetrics.testing import World
 
@@ -496,3 +499,46 @@ def test_scales_is_imported_with_the_first_instrument_only() -> None:
         env=environment,
     )
     assert done.stdout.split() == ["False", "True", "False", "1"]
+
+
+def test_what_another_thread_was_declaring_at_the_fork_is_read_in_the_child(world: World) -> None:
+    """It had got as far as being known, and not yet as far as being read."""
+    orders = world.meter("shop").counter("orders", labels=("shop",))
+    orders.labels("de").inc()
+    world.hierarchy.registry.points.remove(orders.labels("de"))
+    world.reporter.after_fork()
+    memory = MemoryHandler()
+    world.meter().add_handler(memory)
+    orders.labels("de").inc()
+    world.advance(10)
+    assert memory.last("shop.orders", shop="de") is not None
+
+
+def test_locks_of_instruments_are_new_after_a_fork() -> None:
+    """Where updates take one (free-threaded builds), another thread may have held it."""
+    counter = locked(Counter, "inc")(Declaration("orders"))
+    with counter._lock:
+        renew_lock(counter)
+        thread = threading.Thread(target=counter.inc)
+        thread.start()
+        thread.join(5)
+    assert counter.value == 1
+
+
+def test_the_filters_of_warnings_are_left_alone(world: World) -> None:
+    """They belong to the application: changing them is not for several threads at a time."""
+    world.meter("shop").counter("orders")
+    with warnings.catch_warnings():
+        warnings.filters = Untouchable(warnings.filters)  # type: ignore[attr-defined]
+        world.meter("shop").counter("returns")
+        world.reporter.pull(MemoryHandler())
+
+
+class Untouchable(list[Any]):
+    """A list that is not to be changed or copied."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise AssertionError("copied")
+
+    def insert(self, index: Any, value: Any) -> None:
+        raise AssertionError("changed")

@@ -726,3 +726,125 @@ def test_stopping_and_starting_again_gives_no_time_twice(world: World) -> None:
     times = [time for time, _ in rounds(memory)]
     assert times == sorted(set(times))
     assert sum(delta for _, delta in rounds(memory)) == 4
+
+
+def test_a_round_that_hangs_does_not_hold_up_the_exit(tmp_path: Path) -> None:
+    """The process ends at the deadline, and says so."""
+    code = PROGRAM + (
+        "from appmetrics.reporter import reporter\n"
+        "reporter.flush_timeout = 0.3\n"
+        "hangs = threading.Event()\n"
+        "def hanging(series):\n"
+        "    hangs.set()\n"
+        "    threading.Event().wait()\n"
+        "appmetrics.start()\n"
+        "appmetrics.get_meter().add_filter(hanging)\n"
+        "hangs.wait()\n"
+    )
+    assert run(code, tmp_path, errors="a round has not finished in time").splitlines() == ["closed"]
+
+
+def test_a_start_when_the_interpreter_shuts_down_is_no_error(tmp_path: Path) -> None:
+    """There are no threads any more; the last round is done all the same."""
+    code = PROGRAM + (
+        "import atexit, logging\n"
+        "logging.disable()\n"
+        "orders.inc(5)\n"
+        "atexit.register(appmetrics.start)\n"
+    )
+    assert run(code, tmp_path).splitlines() == ["shop.orders 5", "closed"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_that_was_not_started_ends_in_silence(tmp_path: Path) -> None:
+    """Also while the parent's worker is busy with what waits there."""
+    code = PROGRAM + (
+        "import os, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "from appmetrics.reporter import reporter\n"
+        "busy, go = threading.Event(), threading.Event()\n"
+        "class Busy(Printing):\n"
+        "    def emit(self, samples):\n"
+        "        busy.set()\n"
+        "        go.wait()\n"
+        "        super().emit(samples)\n"
+        "handler = Busy(interval=0.05)\n"
+        "appmetrics.get_meter().add_handler(handler)\n"
+        "appmetrics.start()\n"
+        "busy.wait()\n"
+        "while not handler.queued: pass\n"
+        "pid = os.fork()\n"
+        "if not pid:\n"
+        "    handler.put_event\n"
+        "    assert appmetrics.flush(5)\n"
+        "    assert not handler.queued\n"
+        "    sys.exit(0)\n"
+        "assert os.waitpid(pid, 0)[1] == 0\n"
+        "print('parent', flush=True)\n"
+        "appmetrics.get_meter().remove_handler(handler)\n"
+        "go.set()\n"
+    )
+    assert run(code, tmp_path).splitlines()[0] == "parent"
+
+
+def test_an_emit_that_records_an_event_does_not_go_round_for_ever(world: World) -> None:
+    """Neither in the thread of the application nor in a worker."""
+
+    class Chatty(MemoryHandler):
+        def emit(self, samples: Sequence[Sample]) -> None:
+            super().emit(samples)
+            world.meter("shop").event("emitted")
+
+    handler = attached(world, Chatty(name="chatty"))
+    world.meter("shop").event("opened")
+    assert 1 <= len(handler.samples) < 100
+    world.stop()
+
+
+@pytest.mark.parametrize("answer", ["many", [1], object()])
+def test_an_emit_that_returns_anything_hurts_nobody(world: World, answer: Any) -> None:
+    """It is a failure of that handler."""
+
+    class Odd(MemoryHandler):
+        def emit(self, samples: Sequence[Sample]) -> Any:
+            return answer
+
+    odd, memory = attached(world, Odd(name="odd")), attached(world, name="sound")
+    world.meter("shop").counter("orders").inc()
+    world.advance(10)
+    assert odd.stats.errors == 1
+    assert rounds(memory) == [(START + 10, 1)]
+
+
+def test_a_target_that_raises_hurts_nobody(world: World) -> None:
+    """Whatever a handler's method for people does."""
+
+    class Nowhere(MemoryHandler):
+        def target(self) -> str:
+            raise RuntimeError("nowhere")
+
+    old = attached(world, Nowhere(name="old"))
+    world.advance(10)
+    world.meter().remove_handler(old)
+    new = attached(world, Nowhere(name="new"))
+    world.meter("shop").counter("orders").inc()
+    world.advance(10)
+    assert rounds(new) == [(START + 20, 1)]
+
+
+def test_a_new_instrument_does_not_wait_while_series_are_chosen(world: World) -> None:
+    """Which may take seconds."""
+    declared: list[bool] = []
+
+    def slow(series: Series) -> Series:
+        if not declared:
+            thread = threading.Thread(target=world.meter("bank").counter, args=("transfers",))
+            thread.start()
+            thread.join(5)
+            declared.append(not thread.is_alive())
+        return series
+
+    attached(world, filters=[slow])
+    world.meter("shop").counter("orders")
+    world.advance(10)
+    assert declared == [True]

@@ -270,3 +270,23 @@ def test_merge_and_difference_know_what_is_missing() -> None:
     assert difference("counter", None, 3) is None
     assert difference("counter", 3, None) == 3
     assert difference("timer", EMPTY, EMPTY) == EMPTY
+
+
+def test_selections_that_read_nothing_are_not_kept() -> None:
+    """While a worker hangs, the routing may change any number of times."""
+    point = Point("counter", 1)
+    first = latest = selected(point)
+    first.handed_over(first.read(), 101.0)
+    waiting = first.read()
+    point.value = 5
+    for _ in range(10):
+        former, latest = latest, selected(point)
+        latest.follow(former, same_handler=True)
+        latest.extend([point, Point("counter", 7, name="later")])
+    assert latest._former is not None
+    assert latest._former[0] is first
+    readings = latest.read()
+    latest.handed_over(readings, 120.0)
+    first.samples(waiting, 1101, 101.0, lambda series: None)
+    deltas = [s.delta for s in latest.samples(readings, 1120, 120.0, lambda series: None)]
+    assert deltas == [4, 7]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -707,3 +709,80 @@ def test_odd_labels_never_break_the_block(meter: Meter, labels: dict[str, Any]) 
         span.labels(**labels)
         raise KeyError
     assert sum(by_label(requests, "status").values()) == 1
+
+
+def test_threads_that_share_a_span_count_right(meter: Meter) -> None:
+    """Their times are mixed up; no count is lost and nothing is raised or left inside."""
+    span = meter.timer("render").time()
+    inside = meter.gauge("inside")
+    tracking = inside.track()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(3_000):
+                with span, tracking:
+                    pass
+        except BaseException as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not failures
+    assert meter.timer("render").value.count == 12_000
+    assert inside.value == 0
+
+
+def test_a_property_is_recorded(meter: Meter) -> None:
+    """Reading and setting it are."""
+
+    class Basket:
+        @meter.counted("touched")
+        @property
+        def size(self) -> int:
+            """How many."""
+            return 3
+
+        @size.setter
+        def size(self, size: int) -> None: ...
+
+    basket = Basket()
+    assert basket.size == 3
+    assert Basket.size.__doc__ == "How many."
+    assert meter.counter("touched").value == 1
+
+
+@pytest.mark.parametrize("thing", [5, None, object()])
+def test_what_can_not_be_called_can_not_be_decorated(meter: Meter, thing: Any) -> None:
+    """An error at once, not when it is used."""
+    with pytest.raises(TypeError, match="only functions and methods can be recorded"):
+        meter.timed("render")(thing)
+
+
+def test_exceptions_to_count_must_be_classes(meter: Meter) -> None:
+    """An error at once, not one that takes the place of the exception in the block."""
+    with pytest.raises(TypeError):
+        meter.count_exceptions("errors", "ValueError")  # type: ignore[arg-type]
+
+
+def test_a_label_may_be_called_self(meter: Meter) -> None:
+    """As any other name."""
+    times = meter.timer("render", labels=("self", "values"))
+    with times.time(self="a") as span:
+        span.labels(values="b")
+    counter = meter.counter("orders", labels=("self",))
+    counter.labels(self="a").inc()
+    with counter.counted(self="a"), meter.gauge("in", labels=("self",)).track(self="a"):
+        pass
+    with pytest.raises(KeyError), counter.count_exceptions(self="a"):
+        raise KeyError
+    assert times.labels("a", "b").value.count == 1
+    assert counter.labels("a").value == 3

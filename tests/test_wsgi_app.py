@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gc
 import json
+import os
+import threading
+import weakref
 from collections.abc import Iterable
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -149,9 +154,19 @@ def test_head_has_no_body(world: World) -> None:
 def test_a_token_is_needed_where_one_is_set(world: World) -> None:
     """Requests without the right token are refused."""
     app = MetricsApp(token="sesame", reporter=world.reporter)
-    assert get(app)[0].startswith("403")
-    assert get(app, HTTP_AUTHORIZATION="Bearer s\u00e9same")[0].startswith("403")
+    status, headers, _ = get(app)
+    assert status.startswith("401")
+    assert headers["WWW-Authenticate"].startswith("Basic")
+    for wrong in ("Bearer s\u00e9same", "Bearer", "sesame", "Basic !", "Basic c2VzYW1lOg=="):
+        assert get(app, HTTP_AUTHORIZATION=wrong)[0].startswith("401")
     assert get(app, HTTP_AUTHORIZATION="Bearer sesame")[0].startswith("200")
+
+
+def test_a_browser_gives_the_token_as_password(world: World) -> None:
+    """So that people can open a protected page; the user's name doesn't matter."""
+    app = MetricsApp(token="sesame", reporter=world.reporter)
+    password = base64.b64encode(b"ada:sesame").decode()
+    assert get(app, HTTP_AUTHORIZATION=f"Basic {password}")[0].startswith("200")
 
 
 def test_the_allow_list_holds_and_a_proxy_does_not_get_around_it(world: World) -> None:
@@ -170,3 +185,33 @@ def test_explain_answers_for_a_running_process(world: World) -> None:
     answer = json.loads(get(MetricsApp(reporter=world.reporter), "explain=shop.orders")[2])
     assert answer["name"] == "shop.orders"
     assert answer["steps"]
+
+
+def test_a_forked_child_does_not_wait_for_a_scrape_of_its_parent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that another thread held at the fork is never released in the child."""
+    app = MetricsApp(reporter=world.reporter)
+    get(app)
+    document = app._documents["prometheus"]
+    with document._lock:
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        thread = threading.Thread(target=get, args=(app,), daemon=True)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_apps_that_are_gone_leave_nothing_behind(world: World) -> None:
+    """Whoever makes one for each request."""
+    apps = weakref.WeakSet[MetricsApp]()
+    readers = weakref.WeakSet[Any]()
+    for _ in range(3):
+        app = MetricsApp(reporter=world.reporter)
+        get(app)
+        apps.add(app)
+        readers.add(app.handler)
+    del app
+    gc.collect()
+    assert not list(apps)
+    assert not list(readers)

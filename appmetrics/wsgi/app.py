@@ -7,6 +7,7 @@ in ``exposition``; listening on a port of its own is the ``http`` handler's.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import ipaddress
 import json
@@ -71,9 +72,10 @@ class MetricsApp:
 
     ``handler`` (a pull handler) decides which series are shown; without one all
     are. ``bounds`` are the ``le`` bounds of histograms, None for a selection by
-    unit. With ``token`` a request needs ``Authorization: Bearer TOKEN``; with
-    ``allow``, networks such as ``10.0.0.0/8``, its address must be in one of
-    them, and requests that a proxy forwarded are refused.
+    unit. With ``token`` a request needs ``Authorization: Bearer TOKEN``, or the
+    token as password, which a browser asks for (any user will do). With ``allow``,
+    networks such as ``10.0.0.0/8``, its address must be in one of them, and
+    requests that a proxy forwarded are refused.
     """
 
     def __init__(
@@ -96,6 +98,8 @@ class MetricsApp:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         status, content_type, body = self._answer(environ)
         headers = [("Content-Type", content_type), *_HEADERS]
+        if status.startswith("401"):
+            headers.append(("WWW-Authenticate", 'Basic realm="appmetrics"'))
         if isinstance(body, str):
             whole = body.encode("utf-8", "replace")
             headers.append(("Content-Length", str(len(whole))))
@@ -110,8 +114,14 @@ class MetricsApp:
         plain = "text/plain; charset=utf-8"
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return "405 Method Not Allowed", plain, "Only GET and HEAD are served here.\n"
-        if not self._permitted(environ):
+        if not self._near_enough(environ):
             return "403 Forbidden", plain, "These metrics are not for you.\n"
+        if self.token and not hmac.compare_digest(_secret(environ), self.token.encode()):
+            return (
+                "401 Unauthorized",
+                plain,
+                "These metrics need the token, as password or bearer.\n",
+            )
         arguments = parse_qs(environ.get("QUERY_STRING", ""), errors="replace")
         asked = arguments.get("explain")
         if asked:
@@ -131,11 +141,7 @@ class MetricsApp:
             return "200 OK", _HTML, _page()
         return self._data(format, _wanted(arguments.get("query", [""])[0]))
 
-    def _permitted(self, environ: WSGIEnvironment) -> bool:
-        if self.token:
-            given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
-            if not hmac.compare_digest(given, b"Bearer " + self.token.encode()):
-                return False
+    def _near_enough(self, environ: WSGIEnvironment) -> bool:
         if self.allow:
             # Behind a proxy every request has the proxy's address.
             if "HTTP_X_FORWARDED_FOR" in environ or "HTTP_FORWARDED" in environ:
@@ -236,6 +242,17 @@ def handler_table(reporter: Reporter) -> list[dict[str, Any]]:
         }
         for handler in (route.handler for route in reporter.routes())
     ]
+
+
+def _secret(environ: WSGIEnvironment) -> bytes:
+    """What a scraper gives as bearer token, and a browser as password of any user."""
+    scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "basic":
+        return given.encode("latin-1", "replace") if scheme.lower() == "bearer" else b""
+    try:
+        return base64.b64decode(given.strip(), validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def _negotiate(accept: str) -> str:
