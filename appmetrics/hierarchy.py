@@ -78,7 +78,7 @@ class Hierarchy:
         """How a meter is pickled: as loggers are, by its name."""
         if get_meter(meter.name) is not meter:
             raise pickle.PicklingError(f"{meter!r} is not of the process' own hierarchy")
-        return get_meter, (meter.name,)
+        return _named, (meter.name,)
 
     def nearest(self, name: str) -> Meter:
         """The existing meter that a dotted name belongs to."""
@@ -245,6 +245,11 @@ def _parent(name: str) -> str:
     if name.count(".") > MAX_DEPTH:
         return ".".join(name.split(".", MAX_DEPTH)[:MAX_DEPTH])
     return name.rpartition(".")[0]
+
+
+def _named(name: str) -> Meter:
+    # Not get_meter itself: pickle takes a bound method with its object.
+    return get_meter(name)
 
 
 def _rejected() -> int:

@@ -465,7 +465,9 @@ def _replaces(new: Handler, old: Handler) -> bool:
 
 def _next_due(now: float, interval: float) -> float:
     """The next moment that is a whole multiple of the interval."""
-    return (math.floor(now / interval) + 1) * interval
+    due = (math.floor(now / interval) + 1) * interval
+    # Of an interval such as 0.1, the multiple may be this very moment by rounding.
+    return due if due > now else due + interval
 
 
 #: The process' own reporter.

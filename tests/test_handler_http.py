@@ -183,16 +183,11 @@ def no_more_threads(thread: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_a_forked_child_does_not_keep_the_port(serve: Callable[..., HttpHandler]) -> None:
+def test_a_forked_child_does_not_keep_the_port() -> None:
     """It closes its copy of the listening socket."""
-    handler = serve()
-    assert handler._server is not None
-    listening = handler._server.socket.dup()
-    theirs, handler._server.socket = handler._server.socket, listening
-    server = handler._server
-    thread = handler._thread
+    handler = HttpHandler(name="http", listen=("127.0.0.1", 0))
+    handler._server = http._Server(handler.listen, handler.app)
+    listening = handler._server.socket
     handler.after_fork()
+    assert handler._server is None
     assert listening.fileno() == -1
-    server.socket, handler._server, handler._thread = theirs, server, thread
-    handler._opened = True
-    handler._signal.put(None)

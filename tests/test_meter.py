@@ -279,7 +279,7 @@ def test_a_callback_can_be_given_later(meter: Meter) -> None:
 
 def test_only_handlers_can_be_handlers(meter: Meter) -> None:
     """One of logging's, say, would stop all rounds."""
-    with pytest.raises(TypeError, match="must be an appmetrics.Handler"):
+    with pytest.raises(TypeError, match=r"must be an appmetrics\.Handler"):
         meter.add_handler(logging.NullHandler())  # type: ignore[arg-type]
     assert meter.handlers == ()
 

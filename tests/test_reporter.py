@@ -775,7 +775,6 @@ def test_a_forked_child_that_was_not_started_ends_in_silence(tmp_path: Path) -> 
         "while not handler.queued: pass\n"
         "pid = os.fork()\n"
         "if not pid:\n"
-        "    handler.put_event\n"
         "    assert appmetrics.flush(5)\n"
         "    assert not handler.queued\n"
         "    sys.exit(0)\n"
@@ -848,3 +847,19 @@ def test_a_new_instrument_does_not_wait_while_series_are_chosen(world: World) ->
     world.meter("shop").counter("orders")
     world.advance(10)
     assert declared == [True]
+
+
+def test_a_round_at_exactly_its_due_time_is_done_once() -> None:
+    """Also where a multiple of the interval is rounded down when it is divided again."""
+    world = World(ManualClock(17_000_000_000 * 0.7))
+    memory = attached(world, interval=0.7)
+    orders = world.meter("shop").counter("orders")
+    world.reporter.run_due()
+    for step in range(1, 50):
+        orders.inc()
+        world.clock.set_wall_time((17_000_000_000 + step) * 0.7)
+        world.clock.advance(0.0)
+        assert world.reporter.run_due() > 0.6
+    times = [round(time, 3) for time, _ in rounds(memory)]
+    assert times == [round((17_000_000_000 + step) * 0.7, 3) for step in range(1, 50)]
+    assert [delta for _, delta in rounds(memory)] == [1] * 49
