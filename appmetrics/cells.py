@@ -46,8 +46,10 @@ def locked(cls: _Class, *methods: str) -> _Class:
         initialize(self, *args, **kwargs)
 
     initialize = cls.__init__  # type: ignore[misc]
-    members = {name: lock(getattr(cls, name)) for name in methods}
-    return type(cls.__name__, (cls,), {**members, "__init__": __init__, "__slots__": ("_lock",)})  # type: ignore[return-value]
+    members: dict[str, Any] = {name: lock(getattr(cls, name)) for name in methods}
+    members.update(__init__=__init__, __slots__=("_lock",), __module__=cls.__module__)
+    members["__doc__"] = cls.__doc__
+    return type(cls.__name__, (cls,), members)  # type: ignore[return-value]
 
 
 def renew_lock(instance: Any) -> None:

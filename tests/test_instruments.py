@@ -782,3 +782,13 @@ def test_rejected_updates_are_counted_exactly(meter: Meter) -> None:
     finally:
         sys.setswitchinterval(interval)
     assert rejection.counts[orders.name] == 8_000
+
+
+def test_a_locked_class_is_known_as_the_one_it_stands_for() -> None:
+    """To documentation, to people and to pickle."""
+    twin = locked(Counter, "inc")
+    assert (twin.__module__, twin.__name__, twin.__doc__) == (
+        Counter.__module__,
+        Counter.__name__,
+        Counter.__doc__,
+    )

@@ -699,7 +699,7 @@ def test_metrics_are_protected_by_token_and_network(http: Setting) -> None:
     http.serve(app, REMOTE_ADDR="127.0.0.1", **right)
     http.serve(app, REMOTE_ADDR="192.0.2.1", **right)
     http.serve(app, REMOTE_ADDR="127.0.0.1", PATH_INFO="/metrics")
-    assert [call[0][:3] for call in http.calls] == ["200", "403", "403"]
+    assert [call[0][:3] for call in http.calls] == ["200", "403", "401"]
 
 
 # -- starting, warning, failing ------------------------------------------------
