@@ -199,7 +199,9 @@ def decorate(function: F, recorder: Recorder) -> F:
         raise TypeError(f"only functions and methods can be recorded, not {function!r}")
     again = recorder.again
     call: Callable[..., Any]
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(type(function), "__call__", None)  # noqa: B004
+    ):
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             with again():

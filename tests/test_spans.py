@@ -786,3 +786,17 @@ def test_a_label_may_be_called_self(meter: Meter) -> None:
         raise KeyError
     assert times.labels("a", "b").value.count == 1
     assert counter.labels("a").value == 3
+
+
+def test_an_object_that_is_called_and_awaited_is_timed_to_its_end(meter: Meter) -> None:
+    """An ``async def __call__`` is recorded when it returns, not when it is called."""
+
+    class Fetch:
+        async def __call__(self, url: str) -> str:
+            await asyncio.sleep(0)
+            raise LookupError(url)
+
+    fetch = meter.timed("fetch", labels=("outcome",))(Fetch())
+    with pytest.raises(LookupError):
+        asyncio.run(fetch("x"))
+    assert by_label(meter.timer("fetch", labels=("outcome",)), "outcome") == {"error": 1}
