@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 
 from ..display import printable
-from ..errors import Problem, describe
-from ..handlers.base import Handler
+from ..errors import Problem
+from ..handlers.base import Handler, shown_target
 
 _SECRET = re.compile("passw|secret|token|credential", re.IGNORECASE)
 _LONGEST = 80
@@ -45,8 +45,5 @@ def tidy(problem: Problem) -> Problem:
 
 def described(name: str, handler: Handler) -> str:
     """A handler with its target, in parentheses if it has one."""
-    try:
-        target = handler.target()
-    except Exception as error:
-        target = describe(error)
+    target = shown_target(handler)
     return f"{name} ({target})" if target else name

@@ -32,17 +32,13 @@ class _Branch(dict[str, Any]):
     """A dict of names, as opposed to the dict that a timer's value is."""
 
 
-def stats_tree(pairs: Iterable[tuple[Series, Any]]) -> dict[str, Any]:
-    """Readings as nested dicts by dotted name; None where there is no reading."""
-    return _grow(pairs)
-
-
 def tree_text(pairs: Iterable[tuple[Series, Any]]) -> Iterator[str]:
     """`stats_tree` as JSON text, in chunks."""
-    return _chunks(_pieces(_grow(pairs)))
+    return _chunks(_pieces(stats_tree(pairs)))
 
 
-def _grow(pairs: Iterable[tuple[Series, Any]]) -> _Branch:
+def stats_tree(pairs: Iterable[tuple[Series, Any]]) -> _Branch:
+    """Readings as nested dicts by dotted name; None where there is no reading."""
     tree = _Branch()
     for series, value in pairs:
         if series.kind == EVENT:

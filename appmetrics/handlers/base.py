@@ -20,7 +20,7 @@ from ..clock import SYSTEM, Clock
 from ..errors import describe
 from ..levels import NOTSET
 from ..options import Option, level, names, period, text
-from ..sample import EVENT, Sample, Series
+from ..sample import Sample, Series
 from ..selection import LEFT_OUT, Selection
 
 __all__ = ["COMMON", "LEFT_OUT", "Batch", "Filter", "Handler", "Stats"]
@@ -201,7 +201,7 @@ class Handler:
         self._in_this_process()
         self._stopping = True
         thread = self._thread
-        if thread is None or not thread.is_alive():
+        if thread is None or not self._alive():
             self._work()
             self._finish()
             return True
@@ -245,8 +245,7 @@ class Handler:
             sent = self.emit(samples)
             self.count_sent(len(samples) if sent is None else sent)
         except Exception as error:
-            dropped = len(samples)
-            self.stats.dropped += dropped
+            self.stats.dropped += len(samples)
             self.failed(error)
 
     def count_sent(self, number: int) -> None:
@@ -295,7 +294,7 @@ class Handler:
 
     def _alive(self) -> bool:
         thread = self._thread
-        return thread is not None and thread.is_alive() and self._pid == os.getpid()
+        return thread is not None and thread.is_alive()
 
     def _wake(self) -> None:
         if not self.threaded:
@@ -383,9 +382,4 @@ def shown_target(handler: Handler) -> str:
     try:
         return handler.target()
     except Exception as error:
-        return f"({describe(error)})"
-
-
-def is_event(sample: Sample) -> bool:
-    """Whether a sample is an event and not a reading."""
-    return sample.series.kind == EVENT
+        return describe(error)
