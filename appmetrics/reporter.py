@@ -1,8 +1,9 @@
 """The reporter: at each due round it reads what each handler gets, and hands it over.
 
-One thread per process; it only reads. Sending, formatting and waiting are the
-handlers' own, in their own threads. Without its thread (before `Reporter.start`,
-in tests) the same work is done by calling `Reporter.run_due`.
+One thread per process; it only reads. Who is served is the matter of ``routes``.
+Sending, formatting and waiting are the handlers' own, in their own threads. Without
+its thread (before `Reporter.start`, in tests) the same work is done by calling
+`Reporter.run_due`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from .callbacks import Callbacks
 from .handlers.base import Batch, Handler, shown_target
 from .hierarchy import Hierarchy, hierarchy
 from .instruments import Gauge
-from .registry import ReadOnly
-from .sample import COUNTER, GAUGE, Series
+from .routes import Route, Routes
+from .sample import COUNTER
 from .selection import Selection
 
 log = logging.getLogger("appmetrics")
@@ -33,40 +34,6 @@ FLUSH_TIMEOUT = 5.0
 CALLBACK_TIMEOUT = 1.0
 
 
-#: What each handler tells about itself, as ``appmetrics.handler.NAME.…``.
-_SELF_METRICS = (
-    ("sent", COUNTER, "Samples sent"),
-    ("dropped", COUNTER, "Samples dropped"),
-    ("errors", COUNTER, "Failures"),
-    ("queue", GAUGE, "Rounds and events waiting"),
-    ("lag", GAUGE, "Seconds from the reading of a round to its delivery"),
-)
-
-
-Chosen = tuple[int, Selection]
-
-
-class Route:
-    """A handler the reporter serves, its selection, and when it is due."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
-        self.selection: Selection | None = None
-        self.version = -1
-        self.due: float | None = None
-        #: The last round: its time, and wall and monotonic time of its reading.
-        self.last = (-math.inf, 0.0, 0.0)
-
-    def free(self, time: float, now: float, monotonic: float) -> bool:
-        """Whether a round may have this time: it is later than all before.
-
-        Targets keep one number for each time, and a second one overwrites it. The
-        times start anew if the wall clock has been set back.
-        """
-        last, wall, then = self.last
-        return time > last or now - wall < monotonic - then - 1.0
-
-
 class Reporter:
     """Serves the handlers of one hierarchy.
 
@@ -75,8 +42,6 @@ class Reporter:
     """
 
     _thread: threading.Thread | None
-    _routes: dict[int, Route]
-    _retired: list[Handler]
 
     def __init__(self, hierarchy: Hierarchy) -> None:
         self.hierarchy = hierarchy
@@ -89,12 +54,12 @@ class Reporter:
         #: What the configuration layer put in force, for ``explain``.
         self.loaded: Any = None
         hierarchy.on_change = self.wake
-        self._told: set[str] = set()
-        self._served = False
+        self._routes = Routes(hierarchy, self)
         self._reports = True
         self._begin()
-        self._tell("skipped_rounds", COUNTER, lambda: self.skipped, "Rounds that were missed")
-        self._tell(
+        tell = self._routes.tell
+        tell("skipped_rounds", COUNTER, lambda: self.skipped, "Rounds that were missed")
+        tell(
             "callbacks.failed",
             COUNTER,
             lambda: self.callbacks.failed + self.callbacks.missed,
@@ -141,11 +106,11 @@ class Reporter:
             if locked:
                 self._sync()
                 patience = min(CALLBACK_TIMEOUT, max(0.0, deadline - time.monotonic()) / 4)
-                self._round(list(self._routes.values()), last=True, patience=patience)
+                self._round(self._routes.all(), last=True, patience=patience)
             else:
                 log.warning("a round has not finished in time; there is no last one")
-            handlers = [*self._retired, *(r.handler for r in list(self._routes.values()))]
-            self._retired = []
+            handlers = self._routes.handlers()
+            self._routes.retired = []
             self._stopped = self.hierarchy.version
         finally:
             if locked:
@@ -169,7 +134,7 @@ class Reporter:
         deadline = time.monotonic() + timeout
         self._in_this_process()
         with self._lock:
-            handlers = [route.handler for route in self._routes.values()]
+            handlers = [route.handler for route in self._routes.all()]
         done = True
         for handler in handlers:
             done = handler.flush(max(0.01, deadline - time.monotonic())) and done
@@ -192,11 +157,7 @@ class Reporter:
         self._thread = None
         self._running = False
         self._stopped = -1
-        self._version = -1
         self._jobs_ran = -math.inf
-        self._routes = {}
-        self._life = object()
-        self._retired = []
 
     def _in_this_process(self) -> None:
         # Not only os.register_at_fork: uWSGI does not call it.
@@ -211,10 +172,8 @@ class Reporter:
         """
         self.hierarchy.after_fork()
         self.callbacks.after_fork()
-        for handler in [*self._retired, *(route.handler for route in self._routes.values())]:
-            handler.after_fork()
+        self._routes.after_fork()
         self._begin()
-        self._served = True
         self._reports = False
 
     def _run(self) -> None:
@@ -249,9 +208,9 @@ class Reporter:
         with self._lock:
             self._sync()
             now = self.clock.time()
-            due = [route for route in self._routes.values() if self._is_due(route, now)]
+            due = [route for route in self._routes.all() if self._is_due(route, now)]
             self._round(due)
-            waits = [r.due - self.clock.time() for r in self._routes.values() if r.due is not None]
+            waits = [r.due - self.clock.time() for r in self._routes.all() if r.due is not None]
         self.hierarchy.complain()
         return max(0.0, min(waits, default=1.0))
 
@@ -285,7 +244,7 @@ class Reporter:
             if not last and due is not None:
                 self.skipped += max(0, round((time - due) / interval))
             route.last = (time, now, monotonic)
-            selection = self._select(route)
+            selection = self._routes.select(route)
             readings = selection.read()
             if last:
                 # It stands for the whole interval, so its rates are over that, too.
@@ -313,14 +272,7 @@ class Reporter:
         with self._lock:
             self._sync()
             self._refresh()
-            route = self._routes.get(id(handler))
-            if route is None:
-                # Kept with the handler, so that both can go together.
-                if handler.reading is None or handler.reading[0] is not self._life:
-                    handler.reading = (self._life, Route(handler))
-                route = handler.reading[1]
-            stale = route.selection is None or route.version != self.hierarchy.version
-            selection = self._select(route, self._choose(handler) if stale else None)
+            selection = self._routes.pulled(handler)
         self.hierarchy.complain()
         return selection
 
@@ -329,138 +281,18 @@ class Reporter:
         self._in_this_process()
         with self._lock:
             self._sync()
-            return list(self._routes.values())
-
-    # -- handlers ------------------------------------------------------------
-
-    def _choose(self, handler: Handler) -> Chosen:
-        """A selection made without the lock, and the version of the routing it is good for.
-
-        With very many series it takes seconds, and whoever declares a new
-        instrument needs the lock.
-        """
-        version = self.hierarchy.version
-        selection = self.hierarchy.selection(handler, self.hierarchy.started)
-        selection.extend(self.hierarchy.registry.points)
-        return version, selection
-
-    def _select(self, route: Route, chosen: Chosen | None = None) -> Selection:
-        """The route's selection by the routing of now, with all series of now.
-
-        ``chosen`` is what `_choose` gave, and taken if no other routing came between.
-
-        A handler that is no longer attached keeps the selection it had: by the
-        new routing it would get nothing, and its heir would inherit that.
-        """
-        handler, hierarchy = route.handler, self.hierarchy
-        with hierarchy.lock:
-            attached = handler.everywhere or any(handler is h for h in hierarchy.handlers())
-            selection = route.selection
-            if selection is not None and not attached:
-                return selection
-            if selection is None or route.version != hierarchy.version:
-                if chosen is None or chosen[0] != hierarchy.version:
-                    chosen = self._choose(handler)
-                selection = chosen[1]
-                selection.extend(hierarchy.registry.points)
-                if route.selection is not None and not handler.pull:
-                    selection.follow(route.selection, same_handler=route.version >= 0)
-                route.selection, route.version = selection, hierarchy.version
-            else:
-                selection.extend(hierarchy.registry.points)
-            return selection
+            return self._routes.all()
 
     def _sync(self) -> None:
-        """Serve the handlers that are attached now, let go of the others.
-
-        A replaced handler (see `_replaces`) leaves its successor its readings and
-        what it could not deliver. A really new one starts from the readings of
-        now, unless it is among the first.
-        """
-        # Who is there and what they get must be of one and the same routing.
-        chosen: dict[int, Chosen] = {}
-        if self._version != self.hierarchy.version:
-            pushed = (handler for handler in self.hierarchy.handlers() if not handler.pull)
-            chosen = {id(handler): self._choose(handler) for handler in pushed}
-        with self.hierarchy.lock:
-            changed = self._version != self.hierarchy.version
-            gone = self._exchange(chosen) if changed else []
+        """Serve the handlers that are attached now, let go of the others."""
+        gone = self._routes.sync()
         orphans = [route for route in gone if route.handler.successor is None]
         self._round(orphans, last=True)
         for route in gone:
-            self._retire(route.handler)
+            self._routes.retire(route.handler)
         if self._running:
-            for route in self._routes.values():
+            for route in self._routes.all():
                 route.handler.start()
-
-    def _exchange(self, chosen: dict[int, Chosen]) -> list[Route]:
-        """Take on the handlers that are attached now; returns the routes of the others."""
-        self._version = self.hierarchy.version
-        attached = {id(handler): handler for handler in self.hierarchy.handlers()}
-        gone = [route for key, route in self._routes.items() if key not in attached]
-        for route in gone:
-            del self._routes[id(route.handler)]
-        for key, handler in attached.items():
-            if key not in self._routes:
-                former = next((r for r in gone if _replaces(handler, r.handler)), None)
-                if former is not None:
-                    former.handler.successor = handler
-                self._adopt(handler, former, chosen.get(key))
-        self._served = self._served or bool(attached)
-        for key, route in self._routes.items():
-            # At once, so that what a handler newly gets starts from now.
-            if not route.handler.pull:
-                self._select(route, chosen.get(key))
-        return gone
-
-    def _adopt(self, handler: Handler, former: Route | None, chosen: Chosen | None) -> None:
-        route = self._routes[id(handler)] = Route(handler)
-        handler.successor = None
-        handler.served_by(self)
-        if former is not None and former.selection is not None:
-            route.selection, route.last = former.selection, former.last
-        elif not handler.pull:
-            selection = self._select(route, chosen)
-            if self._served:
-                selection.start_from_now(self.clock.monotonic())
-        self._report_on(handler)
-
-    def _retire(self, handler: Handler) -> None:
-        # Its worker ends by itself when the queue is empty; stop() waits for it.
-        # A listener is waited for now, since its successor may want its port.
-        self._retired = [old for old in self._retired if not old.stop(0.0)]
-        if not handler.stop(1.0 if handler.pull else 0.0):
-            self._retired.append(handler)
-
-    def _report_on(self, handler: Handler) -> None:
-        name = handler.name
-        for what, kind, help in _SELF_METRICS[2:3] if handler.pull else _SELF_METRICS:
-            self._tell(f"handler.{name}.{what}", kind, self._statistic(name, what), help)
-
-    def _statistic(self, name: str, what: str) -> Callable[[], Any]:
-        def read() -> Any:
-            for route in list(self._routes.values()):
-                if route.handler.name == name:
-                    handler = route.handler
-                    return handler.queued if what == "queue" else getattr(handler.stats, what)
-            return None
-
-        return read
-
-    def _tell(self, what: str, kind: str, read: Callable[[], Any], help: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
-            unit = "seconds" if what.endswith(".lag") else ""
-            series = Series(f"appmetrics.{what}", kind=kind, help=help, unit=unit)
-            self.hierarchy.registry.points.append(ReadOnly(series, read))
-
-
-def _replaces(new: Handler, old: Handler) -> bool:
-    """Whether a handler takes another's place: by its name, or it has only been renamed."""
-    if new.name == old.name:
-        return True
-    target = shown_target(old)
-    return type(new) is type(old) and bool(target) and shown_target(new) == target
 
 
 def _next_due(now: float, interval: float) -> float:

@@ -10,7 +10,8 @@ from ..display import ago, count, duration, printable, title
 from ..errors import describe
 from ..handlers.base import Filter, shown_target
 from ..meter import Meter
-from ..reporter import Reporter, Route
+from ..reporter import Reporter
+from ..routes import Route
 from ..sample import Labels, Series
 from ..selection import LEFT_OUT
 from .answer import INFO, OK, PROBLEM, Step

@@ -16,7 +16,8 @@ from ..handlers.base import Handler
 from ..instrument import Instrument
 from ..instruments import Gauge
 from ..meter import Meter
-from ..reporter import Reporter, Route
+from ..reporter import Reporter
+from ..routes import Route
 from ..sample import COUNTER, HISTOGRAM, STATE, TIMER, Series, StateValue
 from ..selection import Point
 from .answer import INFO, OK, PROBLEM, Explanation, Step

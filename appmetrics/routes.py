@@ -1,0 +1,221 @@
+"""Who is served: the handlers of a hierarchy, each with its selection.
+
+Keeps step with the routing: takes on handlers that are attached, lets go of the
+others, chooses series anew when levels, filters or meters change. When they are
+read, and what is handed over, is the ``reporter``'s; its lock is held by whoever
+calls here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from .handlers.base import Handler, shown_target
+from .hierarchy import Hierarchy
+from .registry import ReadOnly
+from .sample import COUNTER, GAUGE, Series
+from .selection import Selection
+
+#: What each handler tells about itself, as ``appmetrics.handler.NAME.…``.
+_SELF_METRICS = (
+    ("sent", COUNTER, "Samples sent"),
+    ("dropped", COUNTER, "Samples dropped"),
+    ("errors", COUNTER, "Failures"),
+    ("queue", GAUGE, "Rounds and events waiting"),
+    ("lag", GAUGE, "Seconds from the reading of a round to its delivery"),
+)
+
+Chosen = tuple[int, Selection]
+
+
+class Route:
+    """A handler that is served, its selection, and when it is due."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.selection: Selection | None = None
+        self.version = -1
+        self.due: float | None = None
+        #: The last round: its time, and wall and monotonic time of its reading.
+        self.last = (-math.inf, 0.0, 0.0)
+
+    def free(self, time: float, now: float, monotonic: float) -> bool:
+        """Whether a round may have this time: it is later than all before.
+
+        Targets keep one number for each time, and a second one overwrites it. The
+        times start anew if the wall clock has been set back.
+        """
+        last, wall, then = self.last
+        return time > last or now - wall < monotonic - then - 1.0
+
+
+class Routes:
+    """The handlers being served; ``owner`` is told to the handlers as who serves them."""
+
+    def __init__(self, hierarchy: Hierarchy, owner: Any) -> None:
+        self.hierarchy = hierarchy
+        self.clock = hierarchy.clock
+        self._owner = owner
+        self._told: set[str] = set()
+        self._served = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Serve nobody yet."""
+        self.served: dict[int, Route] = {}
+        #: Handlers let go of whose workers may still run.
+        self.retired: list[Handler] = []
+        self._version = -1
+        self._life = object()
+
+    def after_fork(self) -> None:
+        """In a forked child: the handlers begin anew, from the readings of now."""
+        for handler in self.handlers():
+            handler.after_fork()
+        self.begin()
+        self._served = True
+
+    def all(self) -> list[Route]:
+        """The handlers being served."""
+        return list(self.served.values())
+
+    def handlers(self) -> list[Handler]:
+        """All whose workers may run, the retired ones first."""
+        return [*self.retired, *(route.handler for route in self.all())]
+
+    def sync(self) -> list[Route]:
+        """Serve the handlers that are attached now; returns the routes of the others.
+
+        A replaced handler (see `_replaces`) leaves its successor its readings and
+        what it could not deliver. A really new one starts from the readings of
+        now, unless it is among the first.
+        """
+        # Who is there and what they get must be of one and the same routing.
+        chosen: dict[int, Chosen] = {}
+        if self._version != self.hierarchy.version:
+            pushed = (handler for handler in self.hierarchy.handlers() if not handler.pull)
+            chosen = {id(handler): self.choose(handler) for handler in pushed}
+        with self.hierarchy.lock:
+            changed = self._version != self.hierarchy.version
+            return self._exchange(chosen) if changed else []
+
+    def choose(self, handler: Handler) -> Chosen:
+        """A selection made without the lock, and the version of the routing it is good for.
+
+        With very many series it takes seconds, and whoever declares a new
+        instrument needs the lock.
+        """
+        version = self.hierarchy.version
+        selection = self.hierarchy.selection(handler, self.hierarchy.started)
+        selection.extend(self.hierarchy.registry.points)
+        return version, selection
+
+    def select(self, route: Route, chosen: Chosen | None = None) -> Selection:
+        """The route's selection by the routing of now, with all series of now.
+
+        ``chosen`` is what `choose` gave, and taken if no other routing came between.
+
+        A handler that is no longer attached keeps the selection it had: by the
+        new routing it would get nothing, and its heir would inherit that.
+        """
+        handler, hierarchy = route.handler, self.hierarchy
+        with hierarchy.lock:
+            attached = handler.everywhere or any(handler is h for h in hierarchy.handlers())
+            selection = route.selection
+            if selection is not None and not attached:
+                return selection
+            if selection is None or route.version != hierarchy.version:
+                if chosen is None or chosen[0] != hierarchy.version:
+                    chosen = self.choose(handler)
+                selection = chosen[1]
+                selection.extend(hierarchy.registry.points)
+                if route.selection is not None and not handler.pull:
+                    selection.follow(route.selection, same_handler=route.version >= 0)
+                route.selection, route.version = selection, hierarchy.version
+            else:
+                selection.extend(hierarchy.registry.points)
+            return selection
+
+    def pulled(self, handler: Handler) -> Selection:
+        """The up-to-date selection of a handler that is being asked."""
+        route = self.served.get(id(handler))
+        if route is None:
+            # Kept with the handler, so that both can go together.
+            if handler.reading is None or handler.reading[0] is not self._life:
+                handler.reading = (self._life, Route(handler))
+            route = handler.reading[1]
+        stale = route.selection is None or route.version != self.hierarchy.version
+        return self.select(route, self.choose(handler) if stale else None)
+
+    def retire(self, handler: Handler) -> None:
+        """Let a handler that is no longer served work off what it has."""
+        # Its worker ends by itself when the queue is empty; stop() waits for it.
+        # A listener is waited for now, since its successor may want its port.
+        self.retired = [old for old in self.retired if not old.stop(0.0)]
+        if not handler.stop(1.0 if handler.pull else 0.0):
+            self.retired.append(handler)
+
+    def tell(self, what: str, kind: str, read: Callable[[], Any], help: str) -> None:
+        """Make a number of appmetrics' own readable, as ``appmetrics.WHAT``."""
+        if what not in self._told:
+            self._told.add(what)
+            unit = "seconds" if what.endswith(".lag") else ""
+            series = Series(f"appmetrics.{what}", kind=kind, help=help, unit=unit)
+            self.hierarchy.registry.points.append(ReadOnly(series, read))
+
+    def _exchange(self, chosen: dict[int, Chosen]) -> list[Route]:
+        """Take on the handlers that are attached now; returns the routes of the others."""
+        self._version = self.hierarchy.version
+        attached = {id(handler): handler for handler in self.hierarchy.handlers()}
+        gone = [route for key, route in self.served.items() if key not in attached]
+        for route in gone:
+            del self.served[id(route.handler)]
+        for key, handler in attached.items():
+            if key not in self.served:
+                former = next((r for r in gone if _replaces(handler, r.handler)), None)
+                if former is not None:
+                    former.handler.successor = handler
+                self._adopt(handler, former, chosen.get(key))
+        self._served = self._served or bool(attached)
+        for key, route in self.served.items():
+            # At once, so that what a handler newly gets starts from now.
+            if not route.handler.pull:
+                self.select(route, chosen.get(key))
+        return gone
+
+    def _adopt(self, handler: Handler, former: Route | None, chosen: Chosen | None) -> None:
+        route = self.served[id(handler)] = Route(handler)
+        handler.successor = None
+        handler.served_by(self._owner)
+        if former is not None and former.selection is not None:
+            route.selection, route.last = former.selection, former.last
+        elif not handler.pull:
+            selection = self.select(route, chosen)
+            if self._served:
+                selection.start_from_now(self.clock.monotonic())
+        self._report_on(handler)
+
+    def _report_on(self, handler: Handler) -> None:
+        name = handler.name
+        for what, kind, help in _SELF_METRICS[2:3] if handler.pull else _SELF_METRICS:
+            self.tell(f"handler.{name}.{what}", kind, self._statistic(name, what), help)
+
+    def _statistic(self, name: str, what: str) -> Callable[[], Any]:
+        def read() -> Any:
+            for route in self.all():
+                if route.handler.name == name:
+                    handler = route.handler
+                    return handler.queued if what == "queue" else getattr(handler.stats, what)
+            return None
+
+        return read
+
+
+def _replaces(new: Handler, old: Handler) -> bool:
+    """Whether a handler takes another's place: by its name, or it has only been renamed."""
+    if new.name == old.name:
+        return True
+    target = shown_target(old)
+    return type(new) is type(old) and bool(target) and shown_target(new) == target
