@@ -44,6 +44,9 @@ class Hierarchy:
         self.version = 0
         #: Called after each change of routing; the reporter's.
         self.on_change: Callable[[], None] = lambda: None
+        #: Takes an event, and the name of its meter, to the process that sends, if that
+        #: is another one; False if it could not.
+        self.hand_on: Callable[[str, Sample], bool] | None = None
         self.started = clock.monotonic()
         self.max_children = MAX_CHILDREN
         self.scales_counters: tuple[str, ...] = ()
@@ -90,7 +93,8 @@ class Hierarchy:
         """The meter that made an instrument, or that a foreign series falls under."""
         if isinstance(point, Instrument):
             return self.meters[point.declaration.meter]
-        return self.nearest(point.series.name)
+        name = getattr(point, "meter", None)
+        return self.nearest(point.series.name) if name is None else self.get_meter(name)
 
     def configure(
         self, settings: Mapping[str, MeterSettings], scales_counters: tuple[str, ...] = ()
@@ -135,8 +139,15 @@ class Hierarchy:
         if early is not None:
             early.append((meter, event))
             return
-        self._emit_event(meter, event)
-        self.complain()
+        self.pass_on(meter.name, event, self.hand_on)
+
+    def pass_on(
+        self, meter: str, event: Sample, hand_on: Callable[[str, Sample], bool] | None = None
+    ) -> None:
+        """Give an event to the handlers of this process, unless ``hand_on`` takes it."""
+        if hand_on is None or not hand_on(meter, event):
+            self._emit_event(self.get_meter(meter), event)
+            self.complain()
 
     def _emit_event(self, meter: Meter, event: Sample) -> None:
         if event.series.level < meter.effective_level:
@@ -146,8 +157,13 @@ class Hierarchy:
             if series is not None:
                 handler.put_event(event._replace(series=series))
 
-    def selection(self, handler: Handler, started: float) -> Selection:
-        """A new, empty selection of what a handler gets by the routing of now."""
+    def selection(
+        self, handler: Handler, started: float, before: Callable[[Point], Any]
+    ) -> Selection:
+        """A new, empty selection of what a handler gets by the routing of now.
+
+        ``before`` gives what the handler was handed over of a point before it was new here.
+        """
         getting: dict[Meter, bool] = {}
 
         def choose(point: Point) -> Series | None:
@@ -161,7 +177,7 @@ class Hierarchy:
                 return None
             return self.route(series, meter, handler)
 
-        return Selection(choose, started)
+        return Selection(choose, started, before)
 
     def route(
         self,
@@ -223,9 +239,10 @@ class Hierarchy:
         rejection.counts.clear()
         self.registry.reset()
 
-    def after_fork(self) -> None:
-        """New locks in a forked child."""
-        self.registry.after_fork()
+    def after_fork(self, keep: bool = True) -> None:
+        """New locks and new numbers in a forked child, see `Registry.after_fork`."""
+        rejection.counts.clear()
+        self.registry.after_fork(keep)
         self.lock = self.registry.lock
 
 

@@ -24,8 +24,6 @@ from .sample import Labels, Series
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from .selection import Point
-
 #: Integers beyond are recorded as floats: sums of larger ones could outgrow a
 #: float, and adding a float to such an integer raises.
 BIG = 2.0**63
@@ -59,11 +57,15 @@ def plain_text(value: object) -> str:
     return str.__str__(value) if isinstance(value, str) else str(value)
 
 
+def _unpublished(point: object) -> None:
+    """For instruments of no registry."""
+
+
 class Declaration:
     """What an instrument and all its labelled children share.
 
-    ``points`` is the registry's list of all that can be read; ``where`` the
-    place of the declaration as ``file:line``.
+    ``publish`` tells the registry of what can be read from now on; ``where`` is
+    the place of the declaration as ``file:line``.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class Declaration:
         callback: Callable[[], Any] | None = None,
         meter: str = "",
         where: str = "",
-        points: list[Point] | None = None,
+        publish: Callable[[Any], None] = _unpublished,
         clock: Clock = SYSTEM,
     ) -> None:
         self.name = name
@@ -97,7 +99,7 @@ class Declaration:
         self.answered: frozenset[tuple[str, ...]] = frozenset()
         self.meter = meter
         self.where = where
-        self.points: list[Point] = [] if points is None else points
+        self.publish = publish
         self.clock = clock
         self.enabled = True
         self.max_children = MAX_CHILDREN
@@ -232,7 +234,7 @@ class Instrument:
         made = type(self)(declared, key)
         winner = declared.children.setdefault(key, made)
         if winner is made:
-            declared.points.append(made)
+            declared.publish(made)
             made.aim()  # again: switch() may have run in between
         return winner
 
@@ -269,8 +271,26 @@ class Instrument:
     def reset(self) -> None:
         """Back to zero, for tests; children stay registered."""
         for point in self.own_points():
-            point._kept = point._new_cell()
-            point.aim()
+            point.renew()
+
+    def renew(self, keep: bool = False) -> None:
+        """Begin with a new, private cell; gauges and states go on if they may ``keep``."""
+        self._kept = self._new_cell()
+        self.aim()
+
+    def move(self, cell: Any) -> Any:
+        """Count on in another cell; returns the old one, for `drain`.
+
+        A thread that had just loaded the old one may still store there. So the old
+        one is kept for a while, and drained again.
+        """
+        old, self._kept = self._kept, cell
+        self.aim()
+        return old
+
+    def drain(self, old: Any) -> None:
+        """Add to the cell of now what is in an old one, and leave nothing there."""
+        raise NotImplementedError
 
     def read(self) -> Any:
         """The cumulative value now; None if there is none."""

@@ -7,7 +7,8 @@ first, then loads the cell and stores, with no call in between (see ``cells``).
 from __future__ import annotations
 
 from bisect import bisect_left
-from math import frexp
+from collections.abc import Mapping
+from math import frexp, nan
 from typing import Any
 
 from . import spans
@@ -29,7 +30,7 @@ from .rejection import reject
 from .sample import COUNTER, GAUGE, HISTOGRAM, STATE, STATES, TIMER, UNKNOWN, StateValue
 
 #: The key of a histogram's sum, beside its octaves.
-_TOTAL = SPECIAL + 1
+TOTAL = SPECIAL + 1
 
 
 def _add(cell: Any, amount: float) -> None:
@@ -39,7 +40,7 @@ def _add(cell: Any, amount: float) -> None:
     cell[0] = total if -MAX <= total <= MAX else MAX if total > 0 else -MAX
 
 
-@guarded("inc")
+@guarded("inc", "move", "drain")
 class Counter(Instrument):
     """A total that only grows: requests, orders, bytes sent."""
 
@@ -64,6 +65,11 @@ class Counter(Instrument):
     def read(self) -> Any:
         return self._kept[0]
 
+    def drain(self, old: Any) -> None:
+        amount = old[0]
+        old[0] -= amount
+        self._kept[0] += amount
+
     @property
     def value(self) -> float:
         """The total so far."""
@@ -86,7 +92,7 @@ class Counter(Instrument):
         return spans.CountingExceptions(self, labels or None, types or (Exception,))
 
 
-@guarded("inc", "dec", "set")
+@guarded("inc", "dec", "set", "move", "drain")
 class Gauge(Instrument):
     """A number that goes up and down: a queue's length, a temperature."""
 
@@ -97,6 +103,20 @@ class Gauge(Instrument):
 
     def _bit_bucket(self) -> Any:
         return self._kept
+
+    def renew(self, keep: bool = False) -> None:
+        value = self._kept[0] if keep else 0
+        self._kept = self._cell = [value]
+
+    def move(self, cell: Any) -> Any:
+        # Without a call, so that no thread sets the old cell in between.
+        old = self._kept
+        cell[0] = old[0]
+        self._kept = self._cell = cell
+        return old
+
+    def drain(self, old: Any) -> None:
+        pass
 
     def set(self, value: float) -> None:
         """Set to a finite number."""
@@ -149,6 +169,11 @@ class Gauge(Instrument):
         """The number now; None for a callback that hasn't answered."""
         return self.read()  # type: ignore[no-any-return]
 
+    def show(self) -> None:
+        """In shared cells, leave nothing that a callback has not answered."""
+        if self.read() is None:
+            self._kept[0] = nan
+
     def refresh(self) -> None:
         """Ask the callback, if there is one. May raise what the callback raises.
 
@@ -172,7 +197,13 @@ class Gauge(Instrument):
         self.declaration.answered = frozenset(answered)
 
 
-_BUCKET_OF_BUCKETS: dict[int, list[Any]] = {SPECIAL: [0, 0, 0], _TOTAL: [0.0]}
+def distribution(cells: Mapping[int, Any]) -> Distribution:
+    """What a histogram's cells hold."""
+    octaves = {octave: tuple(counts) for octave, counts in list(cells.items()) if octave < SPECIAL}
+    return Distribution(octaves, tuple(cells[SPECIAL]), cells[TOTAL][0])
+
+
+_BUCKET_OF_BUCKETS: dict[int, list[Any]] = {SPECIAL: [0, 0, 0], TOTAL: [0.0]}
 
 
 class _BucketsNeedLabels(dict[int, Any]):
@@ -184,10 +215,10 @@ class _BucketsNeedLabels(dict[int, Any]):
 
     def __missing__(self, key: int) -> Any:
         # One complaint for each update: only the last thing it stores to.
-        return self._misused if key == _TOTAL else [0] * (3 if key == SPECIAL else SUBS)
+        return self._misused if key == TOTAL else [0] * (3 if key == SPECIAL else SUBS)
 
 
-@guarded("observe")
+@guarded("observe", "move", "drain")
 class Histogram(Instrument):
     """How values are spread: sizes, ages, amounts. Not negative, in base units."""
 
@@ -197,7 +228,7 @@ class Histogram(Instrument):
     kind = HISTOGRAM
 
     def _new_cell(self) -> Any:
-        return {SPECIAL: [0, 0, 0], _TOTAL: [0.0]}
+        return {SPECIAL: [0, 0, 0], TOTAL: [0.0]}
 
     def _bit_bucket(self) -> Any:
         return _BUCKET_OF_BUCKETS
@@ -216,7 +247,7 @@ class Histogram(Instrument):
                 cells[index >> 4][index & 15] += 1
             except KeyError:
                 cells.setdefault(index >> 4, [0] * SUBS)[index & 15] += 1
-            cells[_TOTAL][0] += value
+            cells[TOTAL][0] += value
         else:
             self._observe_unusual(value)
 
@@ -230,14 +261,22 @@ class Histogram(Instrument):
             special = ABOVE if plain > HIGHEST else BELOW if plain else ZERO
             cells = self._cell
             cells[SPECIAL][special] += 1
-            _add(cells[_TOTAL], plain)
+            _add(cells[TOTAL], plain)
 
     def read(self) -> Distribution:
+        return distribution(self._kept)
+
+    def drain(self, old: Any) -> None:
         cells = self._kept
-        octaves = {
-            octave: tuple(counts) for octave, counts in list(cells.items()) if octave < SPECIAL
-        }
-        return Distribution(octaves, tuple(cells[SPECIAL]), cells[_TOTAL][0])
+        for part, numbers in list(old.items()):
+            if part not in cells:
+                cells.setdefault(part, [0] * SUBS)
+            mine = cells[part]
+            for index in range(len(numbers)):
+                amount = numbers[index]
+                if amount:
+                    numbers[index] -= amount
+                    mine[index] += amount
 
     @property
     def value(self) -> Distribution:
@@ -256,7 +295,20 @@ class Timer(Histogram):
         return spans.Span(self, labels or None)
 
 
-@guarded("set")
+def state_value(
+    kept: tuple[str, str, float], states: tuple[str, ...], ttl: float | None
+) -> StateValue:
+    """The reading of what a state's cell holds; a state not declared counts as unknown."""
+    text, description, _ = kept
+    states = states or STATES
+    state = text
+    if text not in states:
+        state = UNKNOWN if UNKNOWN in states else states[-1]
+        description = f"{text}: {description}" if description else text
+    return StateValue(state, description, states.index(state), text, ttl)
+
+
+@guarded("set", "move", "drain")
 class State(Instrument):
     """What condition something is in: ok, warning, critical, unknown, or your own states."""
 
@@ -268,6 +320,15 @@ class State(Instrument):
 
     def _bit_bucket(self) -> Any:
         return self._kept  # for the same reason as a gauge
+
+    def renew(self, keep: bool = False) -> None:
+        value = self._kept[0] if keep else None
+        self._kept = self._cell = [value]
+
+    def drain(self, old: Any) -> None:
+        value, mine = old[0], self._kept[0]
+        if value is not None and (mine is None or value[2] > mine[2]):
+            self._kept[0] = value
 
     def set(self, state: str, description: str = "") -> None:
         """Set the state, with a description for people.
@@ -295,18 +356,12 @@ class State(Instrument):
     def read(self) -> StateValue | None:
         """The state; None if it was never set or its ``ttl`` has passed."""
         kept = self._kept[0]
+        declared = self.declaration
         if kept is None:
             return None
-        text, description, when = kept
-        declared = self.declaration
-        if declared.ttl is not None and declared.clock.monotonic() - when > declared.ttl:
+        if declared.ttl is not None and declared.clock.monotonic() - kept[2] > declared.ttl:
             return None
-        states = declared.states or STATES
-        state = text
-        if text not in states:
-            state = UNKNOWN if UNKNOWN in states else states[-1]
-            description = f"{text}: {description}" if description else text
-        return StateValue(state, description, states.index(state), text, declared.ttl)
+        return state_value(kept, declared.states, declared.ttl)
 
     @property
     def value(self) -> str:

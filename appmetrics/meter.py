@@ -180,10 +180,12 @@ class Meter:
         """A number that goes up and down.
 
         ``callback`` is asked once per round, on a thread of its own. ``merge``
-        (sum, max, min) says how gauges that become one series are combined.
+        (sum, max, min) says how gauges that become one series are combined, such as
+        those of the worker processes of a server; ``worker`` keeps these apart by a
+        label of that name.
         """
-        if merge not in ("sum", "max", "min"):
-            raise InstrumentError(f"merge must be sum, max or min, not {merge!r}")
+        if merge not in ("sum", "max", "min", "worker"):
+            raise InstrumentError(f"merge must be sum, max, min or worker, not {merge!r}")
         gauge = self._declare(Gauge, name, help, labels, level, unit=unit, merge=merge)
         if callback is not None:
             gauge.declaration.callback = callback

@@ -28,13 +28,16 @@ from .selection import Point
 class Registry:
     """All instruments, and the points that can be read.
 
-    ``points`` only grows. With ``shared`` the instruments appear in scales'
-    process-wide tree; a registry of one's own keeps to itself.
+    ``points`` only grows; `on_point` is called for each instrument among them as it
+    is made. With ``shared`` the instruments appear in scales' process-wide tree; a
+    registry of one's own keeps to itself.
     """
 
     def __init__(self, shared: bool = False) -> None:
         self.instruments: dict[str, Instrument] = {}
         self.points: list[Point] = []
+        #: May give the instrument other cells; never raises.
+        self.on_point: Callable[[Instrument], None] = lambda point: None
         self.tree = ScalesTree() if shared else None
         self.lock = threading.RLock()
         self._foreign: dict[str, ForeignStat] = {}
@@ -58,14 +61,18 @@ class Registry:
 
     def _make(self, cls: type[Instrument], name: str, wanted: Declaration) -> Instrument:
         instrument = cls(wanted)
-        wanted.points = self.points
+        wanted.publish = self._publish
         if not instrument.label_names:
-            self.points.append(instrument)
+            self._publish(instrument)
         # Known only when it is complete: another thread may fork here.
         self.instruments[name] = instrument
         if self.tree:
             self.tree.attach(name, instrument)
         return instrument
+
+    def _publish(self, instrument: Instrument) -> None:
+        self.points.append(instrument)
+        self.on_point(instrument)
 
     @staticmethod
     def _compare(known: Instrument, cls: type[Instrument], wanted: Declaration) -> None:
@@ -87,17 +94,23 @@ class Registry:
             for instrument in list(self.instruments.values()):
                 instrument.reset()
 
-    def after_fork(self) -> None:
-        """A lock that another thread held at the fork is never released here, and
-        what it was about to do (see `Instrument._publish`) is never done."""
+    def after_fork(self, keep: bool = True) -> None:
+        """Begin at zero in a forked child: what was counted belongs to the parent.
+
+        Gauges and states go on if they may ``keep``: where the parent, which only
+        forks, reports to nobody. A lock that another thread held at the fork is never
+        released here, and what it was about to do (see `Instrument._publish`) is never
+        done.
+        """
         self.lock = threading.RLock()
+        self.on_point = lambda point: None
         readable = set(map(id, self.points))
         for instrument in self.instruments.values():
             for point in instrument.own_points():
                 renew_lock(point)
+                point.renew(keep)
                 if id(point) not in readable:
                     self.points.append(point)
-                    point.aim()
 
     def read_foreign(self, counters: tuple[str, ...] = ()) -> None:
         """Take in the stats an application keeps with scales.

@@ -25,6 +25,8 @@ from .instruments import Gauge
 from .routes import Route, Routes
 from .sample import COUNTER
 from .selection import Selection
+from .sharing import AUTO, Sharing
+from .sharing.surroundings import master
 
 log = logging.getLogger("appmetrics")
 
@@ -38,13 +40,15 @@ class Reporter:
     """Serves the handlers of one hierarchy.
 
     ``interval`` is the seconds between rounds of a handler that has none of its
-    own; ``jobs`` are called about once a second.
+    own; ``jobs`` are called about once a second. ``sharing`` is what it knows of other
+    processes, by default that there are none.
     """
 
     _thread: threading.Thread | None
 
-    def __init__(self, hierarchy: Hierarchy) -> None:
+    def __init__(self, hierarchy: Hierarchy, sharing: Sharing | None = None) -> None:
         self.hierarchy = hierarchy
+        self.sharing = Sharing(hierarchy) if sharing is None else sharing
         self.clock = hierarchy.clock
         self.interval = INTERVAL
         self.flush_timeout = FLUSH_TIMEOUT
@@ -54,7 +58,7 @@ class Reporter:
         #: What the configuration layer put in force, for ``explain``.
         self.loaded: Any = None
         hierarchy.on_change = self.wake
-        self._routes = Routes(hierarchy, self)
+        self._routes = Routes(hierarchy, self.sharing, self)
         self._reports = True
         self._begin()
         tell = self._routes.tell
@@ -68,15 +72,25 @@ class Reporter:
 
     # -- life ----------------------------------------------------------------
 
+    def serve(self) -> None:
+        """At the first request in a process: start, as one that has work to do."""
+        self._in_this_process()
+        self.sharing.join()
+        self.start()
+
     def start(self) -> None:
         """Start the thread and the handlers in this process, unless they run."""
         self._in_this_process()
+        if master():
+            # The thread would not live in the workers, which start their own.
+            return
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 return
             self._running = True
             self._stopped = -1
             self._reports = True
+            self._started = self.clock.monotonic()
             self._sync()
             thread = threading.Thread(target=self._run, name="appmetrics-reporter", daemon=True)
             self._thread = thread
@@ -103,11 +117,11 @@ class Reporter:
         # A filter that hangs may hold the lock.
         locked = self._lock.acquire(timeout=max(0.01, deadline - time.monotonic()))
         try:
-            if locked:
+            if locked and self._leave(deadline):
                 self._sync()
                 patience = min(CALLBACK_TIMEOUT, max(0.0, deadline - time.monotonic()) / 4)
                 self._round(self._routes.all(), last=True, patience=patience)
-            else:
+            elif not locked:
                 log.warning("a round has not finished in time; there is no last one")
             handlers = self._routes.handlers()
             self._routes.retired = []
@@ -124,7 +138,14 @@ class Reporter:
                 shown_target(handler),
                 handler.queued,
             )
+        self.sharing.close()
         return not late
+
+    def _leave(self, deadline: float) -> bool:
+        """Whether there is to be a last round: while others live, one of them goes on."""
+        if self.sharing.joined:
+            self.sharing.refresh()
+        return self.sharing.leave(max(0.0, deadline - time.monotonic()) / 2)
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> bool:
         """Wait until the handlers have worked off all they were handed.
@@ -158,6 +179,8 @@ class Reporter:
         self._running = False
         self._stopped = -1
         self._jobs_ran = -math.inf
+        self._started = -math.inf
+        self._refreshed = -math.inf
 
     def _in_this_process(self) -> None:
         # Not only os.register_at_fork: uWSGI does not call it.
@@ -167,10 +190,12 @@ class Reporter:
     def after_fork(self) -> None:
         """In a forked child: no thread runs here, and any lock may be held for ever.
 
-        What was counted before is the parent's: this process' handlers start
-        from the readings of now, as new ones do.
+        What was counted before is the parent's, and so are its gauges and states if
+        it reports them: this process' begin at zero.
         """
-        self.hierarchy.after_fork()
+        keep = self._thread is None and not self.sharing.joined
+        self.sharing.after_fork()
+        self.hierarchy.after_fork(keep)
         self.callbacks.after_fork()
         self._routes.after_fork()
         self._begin()
@@ -198,6 +223,7 @@ class Reporter:
 
     def run_due(self) -> float:
         """Do all work that is due by the clock; returns the seconds until more is."""
+        self._in_this_process()
         if self.clock.monotonic() - self._jobs_ran >= 1.0:
             self._jobs_ran = self.clock.monotonic()
             for job in list(self.jobs):
@@ -205,11 +231,18 @@ class Reporter:
                     job()
                 except Exception:
                     log.exception("%r failed", job)
+            # Not at once: who starts before he forks his workers is none of them.
+            if self._jobs_ran - self._started >= 1.0:
+                self.sharing.step()
         with self._lock:
+            for meter, event in self.sharing.events():
+                self.hierarchy.pass_on(meter, event)
             self._sync()
             now = self.clock.time()
             due = [route for route in self._routes.all() if self._is_due(route, now)]
             self._round(due)
+            if self.sharing.joined and self.clock.monotonic() - self._refreshed >= self.interval:
+                self._refresh()
             waits = [r.due - self.clock.time() for r in self._routes.all() if r.due is not None]
         self.hierarchy.complain()
         return max(0.0, min(waits, default=1.0))
@@ -221,6 +254,9 @@ class Reporter:
         # No due time yet, or the wall clock has been set back.
         if route.due is None or route.due - now > interval:
             route.due = _next_due(now, interval)
+            if -math.inf < route.last[0] < route.due - interval:
+                # Another process sent before, and did not come to this round.
+                route.due -= interval
         return now >= route.due
 
     def _round(
@@ -250,7 +286,9 @@ class Reporter:
                 # It stands for the whole interval, so its rates are over that, too.
                 monotonic += time - now
             selection.handed_over(readings, monotonic)
-            route.handler.put(Batch(selection, readings, time, monotonic))
+            handler = route.handler
+            handler.put(Batch(selection, readings, time, monotonic))
+            self.sharing.handed_over(handler.name, selection.points, readings, time, monotonic)
 
     def _refresh(self, patience: float = CALLBACK_TIMEOUT) -> None:
         registry = self.hierarchy.registry
@@ -265,6 +303,18 @@ class Reporter:
             counters = self.hierarchy.scales_counters
             callbacks["(scales)"] = lambda: registry.read_foreign(counters)
         self.callbacks.ask(callbacks, patience)
+        self._refreshed = self.clock.monotonic()
+        self.sharing.refresh()
+
+    def after_request(self) -> None:
+        """Called after each request, for servers where no thread of ours runs in between:
+        what other processes are to see of this one is brought up to date here."""
+        late = self.clock.monotonic() - self._refreshed > 2 * self.interval
+        if late and self.sharing.joined and self._lock.acquire(blocking=False):
+            try:
+                self._refresh()
+            finally:
+                self._lock.release()
 
     def pull(self, handler: Handler) -> Selection:
         """An up-to-date selection for a handler that is being asked."""
@@ -303,7 +353,7 @@ def _next_due(now: float, interval: float) -> float:
 
 
 #: The process' own reporter.
-reporter = Reporter(hierarchy)
+reporter = Reporter(hierarchy, Sharing(hierarchy, AUTO))
 
 start = reporter.start
 stop = reporter.stop

@@ -16,7 +16,8 @@ from .handlers.base import Handler, shown_target
 from .hierarchy import Hierarchy
 from .registry import ReadOnly
 from .sample import COUNTER, GAUGE, Series
-from .selection import Selection
+from .selection import Point, Selection
+from .sharing import Sharing
 
 #: What each handler tells about itself, as ``appmetrics.handler.NAME.…``.
 _SELF_METRICS = (
@@ -37,6 +38,8 @@ class Route:
         self.handler = handler
         self.selection: Selection | None = None
         self.version = -1
+        #: The list of points that the selection is made from.
+        self.points: list[Point] = []
         self.due: float | None = None
         #: The last round: its time, and wall and monotonic time of its reading.
         self.last = (-math.inf, 0.0, 0.0)
@@ -52,14 +55,17 @@ class Route:
 
 
 class Routes:
-    """The handlers being served; ``owner`` is told to the handlers as who serves them."""
+    """The handlers being served: those of the hierarchy, if this process sends.
 
-    def __init__(self, hierarchy: Hierarchy, owner: Any) -> None:
+    ``owner`` is told to the handlers as who serves them.
+    """
+
+    def __init__(self, hierarchy: Hierarchy, sharing: Sharing, owner: Any) -> None:
         self.hierarchy = hierarchy
+        self.sharing = sharing
         self.clock = hierarchy.clock
         self._owner = owner
         self._told: set[str] = set()
-        self._served = False
         self.begin()
 
     def begin(self) -> None:
@@ -68,14 +74,14 @@ class Routes:
         #: Handlers let go of whose workers may still run.
         self.retired: list[Handler] = []
         self._version = -1
+        self._served = False
         self._life = object()
 
     def after_fork(self) -> None:
-        """In a forked child: the handlers begin anew, from the readings of now."""
+        """In a forked child: the handlers begin anew."""
         for handler in self.handlers():
             handler.after_fork()
         self.begin()
-        self._served = True
 
     def all(self) -> list[Route]:
         """The handlers being served."""
@@ -84,6 +90,17 @@ class Routes:
     def handlers(self) -> list[Handler]:
         """All whose workers may run, the retired ones first."""
         return [*self.retired, *(route.handler for route in self.all())]
+
+    @property
+    def version(self) -> int:
+        """Rises with each change of the routing, and of what this process does of it."""
+        return self.hierarchy.version + self.sharing.version
+
+    def _attached(self) -> list[Handler]:
+        return self.hierarchy.handlers() if self.sharing.sends else []
+
+    def _points(self, handler: Handler) -> list[Point]:
+        return self.sharing.everything if handler.pull else self.sharing.points
 
     def sync(self) -> list[Route]:
         """Serve the handlers that are attached now; returns the routes of the others.
@@ -94,11 +111,11 @@ class Routes:
         """
         # Who is there and what they get must be of one and the same routing.
         chosen: dict[int, Chosen] = {}
-        if self._version != self.hierarchy.version:
-            pushed = (handler for handler in self.hierarchy.handlers() if not handler.pull)
+        if self._version != self.version:
+            pushed = (handler for handler in self._attached() if not handler.pull)
             chosen = {id(handler): self.choose(handler) for handler in pushed}
         with self.hierarchy.lock:
-            changed = self._version != self.hierarchy.version
+            changed = self._version != self.version
             return self._exchange(chosen) if changed else []
 
     def choose(self, handler: Handler) -> Chosen:
@@ -107,9 +124,10 @@ class Routes:
         With very many series it takes seconds, and whoever declares a new
         instrument needs the lock.
         """
-        version = self.hierarchy.version
-        selection = self.hierarchy.selection(handler, self.hierarchy.started)
-        selection.extend(self.hierarchy.registry.points)
+        version, points = self.version, self._points(handler)
+        before = _nothing if handler.pull else self.sharing.before(handler.name)
+        selection = self.hierarchy.selection(handler, self.hierarchy.started, before)
+        selection.extend(points)
         return version, selection
 
     def select(self, route: Route, chosen: Chosen | None = None) -> Selection:
@@ -126,16 +144,17 @@ class Routes:
             selection = route.selection
             if selection is not None and not attached:
                 return selection
-            if selection is None or route.version != hierarchy.version:
-                if chosen is None or chosen[0] != hierarchy.version:
+            points = self._points(handler)
+            if selection is None or route.version != self.version:
+                if chosen is None or chosen[0] != self.version:
                     chosen = self.choose(handler)
                 selection = chosen[1]
-                selection.extend(hierarchy.registry.points)
-                if route.selection is not None and not handler.pull:
+                selection.extend(points)
+                if route.selection is not None and route.points is points and not handler.pull:
                     selection.follow(route.selection, same_handler=route.version >= 0)
-                route.selection, route.version = selection, hierarchy.version
+                route.selection, route.version, route.points = selection, self.version, points
             else:
-                selection.extend(hierarchy.registry.points)
+                selection.extend(points)
             return selection
 
     def pulled(self, handler: Handler) -> Selection:
@@ -146,11 +165,13 @@ class Routes:
             if handler.reading is None or handler.reading[0] is not self._life:
                 handler.reading = (self._life, Route(handler))
             route = handler.reading[1]
-        stale = route.selection is None or route.version != self.hierarchy.version
+        stale = route.selection is None or route.version != self.version
         return self.select(route, self.choose(handler) if stale else None)
 
     def retire(self, handler: Handler) -> None:
         """Let a handler that is no longer served work off what it has."""
+        if handler.successor is None:
+            self.sharing.forget(handler.name)
         # Its worker ends by itself when the queue is empty; stop() waits for it.
         # A listener is waited for now, since its successor may want its port.
         self.retired = [old for old in self.retired if not old.stop(0.0)]
@@ -167,8 +188,8 @@ class Routes:
 
     def _exchange(self, chosen: dict[int, Chosen]) -> list[Route]:
         """Take on the handlers that are attached now; returns the routes of the others."""
-        self._version = self.hierarchy.version
-        attached = {id(handler): handler for handler in self.hierarchy.handlers()}
+        self._version = self.version
+        attached = {id(handler): handler for handler in self._attached()}
         gone = [route for key, route in self.served.items() if key not in attached]
         for route in gone:
             del self.served[id(route.handler)]
@@ -188,12 +209,19 @@ class Routes:
     def _adopt(self, handler: Handler, former: Route | None, chosen: Chosen | None) -> None:
         route = self.served[id(handler)] = Route(handler)
         handler.successor = None
+        handler.instance = "" if handler.pull else self.sharing.instance
         handler.served_by(self._owner)
         if former is not None and former.selection is not None:
             route.selection, route.last = former.selection, former.last
+            route.points = former.points
         elif not handler.pull:
             selection = self.select(route, chosen)
-            if self._served:
+            last = self.sharing.last_round(handler.name)
+            if last is not None:
+                time, monotonic = last
+                selection.resume(monotonic)
+                route.last = (time, self.clock.time(), self.clock.monotonic())
+            elif self._served:
                 selection.start_from_now(self.clock.monotonic())
         self._report_on(handler)
 
@@ -211,6 +239,10 @@ class Routes:
             return None
 
         return read
+
+
+def _nothing(point: object) -> None:
+    return None
 
 
 def _replaces(new: Handler, old: Handler) -> bool:

@@ -41,7 +41,8 @@ class Series(NamedTuple):
     ``name`` is dotted, ``labels`` are sorted pairs, ``kind`` is one of `KINDS`,
     ``unit`` a base unit in the plural (``seconds``, ``bytes``) or empty.
     ``merge`` says how gauges that become one series are combined: ``sum``,
-    ``max`` or ``min``. ``states`` are the declared states of a state. ``common``
+    ``max`` or ``min`` (``worker`` as ``sum``, where no process is to be told from
+    another). ``states`` are the declared states of a state. ``common``
     names those labels that a meter or a filter added, not the instrument itself.
     """
 

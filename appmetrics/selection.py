@@ -51,7 +51,7 @@ def merge(series: Series, values: Iterable[Any]) -> Any:
         return known[0] if known else None
     if series.kind == STATE:
         return max(known, key=operator.attrgetter("number"))
-    if series.kind == GAUGE and series.merge != "sum":
+    if series.kind == GAUGE and series.merge in ("max", "min"):
         return max(known) if series.merge == "max" else min(known)
     total = functools.reduce(operator.add, known)
     return total if isinstance(total, Distribution) else finite(total)
@@ -70,11 +70,18 @@ class Selection:
     """The series of one handler, the points behind them, the readings of both sides.
 
     ``choose`` gives the final series of a point, or None if the handler doesn't
-    get it. ``started`` is the monotonic time that the first rates count from.
+    get it. ``started`` is the monotonic time that the first rates count from, and
+    ``before`` gives the reading of a point that its first delta counts from.
     """
 
-    def __init__(self, choose: Callable[[Point], Series | None], started: float) -> None:
+    def __init__(
+        self,
+        choose: Callable[[Point], Series | None],
+        started: float,
+        before: Callable[[Point], Any] = lambda point: None,
+    ) -> None:
         self._choose = choose
+        self._before = before
         self.points: list[Point] = []
         self.entries: list[Entry] = []
         self._by_identity: dict[tuple[str, Labels, str], Entry] = {}
@@ -105,8 +112,9 @@ class Selection:
         index = len(self.points)
         self.points.append(point)
         self._positions.append(self._looked_at)
-        self._handed.append(None)
-        self._previous.append(None)
+        before = self._before(point)
+        self._handed.append(before)
+        self._previous.append(before)
         self._changed.append(0.0)
         key = (*series.identity, series.kind)
         entry = self._by_identity.get(key)
@@ -120,6 +128,10 @@ class Selection:
         """For a new handler: what was counted before is not its business."""
         self._previous = self.read()
         self._handed = list(self._previous)
+        self._when = self._handed_when = when
+
+    def resume(self, when: float) -> None:
+        """Count rates from the last round of another process, which it follows."""
         self._when = self._handed_when = when
 
     def follow(self, former: Selection, same_handler: bool) -> None:

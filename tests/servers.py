@@ -15,6 +15,7 @@ import os
 import random
 import shutil
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -38,6 +39,8 @@ HOW_TO_INSTALL = {
     "chromium": "apt-get install chromium, and pip install playwright",
     "waitress": "pip install waitress",
     "gunicorn": "pip install gunicorn",
+    "uwsgi-debian": "apt-get install uwsgi-core uwsgi-plugin-python3",
+    "wrk": "apt-get install wrk",
     "uwsgi": "pip install uwsgi (needs a C compiler)",
 }
 
@@ -463,6 +466,22 @@ class UWSGI(WsgiServer):
         home = [] if sys.prefix == sys.base_prefix else [f"--home={sys.prefix}"]
         http = [f"--http-socket={HOST}:{self.port}", "--master", "--need-app", "--die-on-term"]
         return [program, *home, *http, f"--module={self.application}"]
+
+
+class DebianUWSGI(WsgiServer):
+    """uWSGI 2.0.21 as Debian 12 has it: its workers run no threads unless told to.
+
+    It brings the system's Python, which is given this interpreter's pure packages.
+    """
+
+    def program(self) -> list[str]:
+        """/usr/bin/uwsgi with its plugin for Python 3."""
+        program = shutil.which("uwsgi", path="/usr/bin")
+        if program is None or not list(Path("/usr/lib/uwsgi/plugins").glob("python3*_plugin.so")):
+            raise MissingServer("uwsgi-debian")
+        packages = [f"--pythonpath={folder}" for folder in site.getsitepackages()]
+        http = [f"--http-socket={HOST}:{self.port}", "--master", "--need-app", "--die-on-term"]
+        return [program, "--plugin=python3", *packages, *http, f"--module={self.application}"]
 
 
 def _module(name: str) -> list[str]:

@@ -16,12 +16,13 @@ from typing import NoReturn
 from ..display import printable
 from ..errors import ConfigError
 from ..version import __version__
-from . import check, explain, show
+from . import check, explain, ship, show
 from .terminal import CliError
 
 _COMMANDS = {
     "check": (check, "say what is wrong with a configuration file"),
     "show": (show, "print the numbers of a process or a file"),
+    "ship": (ship, "send what the worker processes of a server share"),
     "explain": (explain, "say why a metric is, or is not, where you look for it"),
 }
 

@@ -196,6 +196,10 @@ class Configurator:
         self._reporter.interval = options["interval"]
         self._reporter.loaded = self._loaded
         self._reporter.flush_timeout = options["flush_timeout"]
+        path = self._loaded.path if self._loaded else ""
+        self._reporter.sharing.configure(
+            options["processes"], options["reporter"], os.path.realpath(path) if path else ""
+        )
         self._hierarchy.configure(built.settings, options["scales_counters"])
         jobs = [job for job in self._reporter.jobs if job != self.watch]
         if options["watch"] and self._loaded and self._loaded.path:

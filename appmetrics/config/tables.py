@@ -5,20 +5,25 @@ Those of handlers, filters and formatters stand with their classes.
 
 from __future__ import annotations
 
+import os
+
 from ..collectors import COLLECTORS, find
 from ..levels import INFO
 from ..options import (
     Converter,
     Option,
     boolean,
+    choice,
     duration,
     globs,
     integer,
     level,
     mapping,
     names,
+    path,
     period,
 )
+from ..sharing import AUTO, EACH, LEADER, OFF, SIDECAR
 
 
 def _collectors(value: object) -> tuple[str, ...]:
@@ -32,6 +37,14 @@ _COLLECTORS = Converter(
     f"collectors ({', '.join(COLLECTORS)}) or dotted paths of some", _collectors, COLLECTORS
 )
 
+
+def _processes(value: object) -> str:
+    word = path(value)
+    return word.lower() if word.lower() in (AUTO, OFF) else os.path.abspath(word)
+
+
+_PROCESSES = Converter(f"{AUTO}, {OFF} or the path of a folder", _processes)
+
 _LABELS = Option("labels", mapping, {}, "Common labels of all series below: env=prod, team=web.")
 _HANDLERS = Option("handlers", names, (), "Names of [metrics.handler.NAME] sections.")
 _FILTERS = Option("filters", names, (), "Names of [metrics.filter.NAME] sections, in order.")
@@ -44,6 +57,8 @@ METRICS = (
     _HANDLERS,
     _FILTERS,
     Option("collectors", _COLLECTORS, (), "What the process tells of itself."),
+    Option("processes", _PROCESSES, AUTO, "Which processes share one set of numbers."),
+    Option("reporter", choice(LEADER, SIDECAR, EACH), LEADER, "Who of them sends."),
     Option("watch", boolean, False, "Read the file again when it has changed."),
     Option("flush_timeout", duration, 5.0, "Seconds that the last round may take at exit."),
     Option("scales_counters", globs, (), "Plain scales stats, by dotted name, that are counters."),

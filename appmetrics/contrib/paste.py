@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import reporter
 from ..config.active import ENVIRONMENT
 from ..config.files import read as read_file
 from ..config.ini import parse
+from ..reporter import reporter
 from ..wsgi import MetricsApp
 from . import common
 
@@ -69,7 +69,7 @@ class _Metrics:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self._pid != os.getpid():
-            reporter.start()
+            reporter.serve()
             self._pid = os.getpid()
         return self._app(environ, start_response)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..display import printable
-from ..sample import STATE, STATES, TIMER, Series, sorted_labels
+from ..sample import STATE, STATES, TIMER, Labels, Series, sorted_labels
 from ..selection import Entry, Point, Selection
 
 NEAREST = 5
@@ -34,16 +34,25 @@ def hypothetical(name: str, kind: str, level: int, labels: Mapping[str, str]) ->
     return Subject(series, None)
 
 
+Key = tuple[str, Labels, str]
+
+
 class Entries:
     """One handler's entries of the series asked for, and when rounds saw them change."""
 
     def __init__(self, selection: Selection | None, subjects: Sequence[Subject]) -> None:
         self._selection = selection
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[Key, Entry] = {}
         if selection is None:
             return
-        wanted = {id(subject.point) for subject in subjects if subject.point is not None}
-        places = {n: id(p) for n, p in enumerate(list(selection.points)) if id(p) in wanted}
+        # Not by the points: those of several processes that share are merged into others.
+        wanted = {_key(subject.series) for subject in subjects if subject.point is not None}
+        names = {name for name, *_ in wanted}
+        places = {
+            n: _key(series)
+            for n, series in enumerate(point.series for point in list(selection.points))
+            if series.name in names and _key(series) in wanted
+        }
         for entry in list(selection.entries):
             for index in entry.indexes:
                 if index in places:
@@ -51,7 +60,7 @@ class Entries:
 
     def of(self, subject: Subject) -> Entry | None:
         """The entry that a series became part of, if the handler has it."""
-        return self._entries.get(id(subject.point))
+        return self._entries.get(_key(subject.series)) if subject.point is not None else None
 
     def changed(self, subject: Subject) -> float:
         """When a round last found another value (seconds since 1970), 0 if never."""
@@ -82,6 +91,10 @@ def no_label(asked: Iterable[str], known: Sequence[str]) -> str:
             close = difflib.get_close_matches(name[:200], known, 1)
             return f"{text}, did you mean {close[0]}" if close else text
     return ""
+
+
+def _key(series: Series) -> Key:
+    return series.name, series.labels, series.kind
 
 
 def _flat(name: str) -> str:

@@ -99,6 +99,9 @@ class Handler:
         self.formatter = formatter
         self.stats = Stats()
         self.clock = clock
+        #: What tells the series of this process from those of others that push the same,
+        #: such as ``w1``; empty where nobody else does. Set by the reporter.
+        self.instance = ""
         #: Set by the reporter before `stop`: who goes on in this handler's place.
         self.successor: Handler | None = None
         #: The reporter's: what it reads for this handler, when it doesn't serve it.

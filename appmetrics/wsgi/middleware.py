@@ -119,7 +119,7 @@ class Middleware:
             if self._pid == pid:
                 return
             try:
-                self.reporter.start()
+                self.reporter.serve()
                 if self._metrics is None and not self.reporter.hierarchy.handlers():
                     self._warn()
             except Exception:
@@ -163,6 +163,7 @@ class Middleware:
             # A child that was forked off in a request may come this way, too.
             if self._pid == getpid():
                 self._measures.record(exchange)
+                self.reporter.after_request()
         except Exception:
             self.complain()
 

@@ -1,0 +1,461 @@
+"""`Sharing`: the part that this process has in a group of processes with one set of numbers.
+
+Decides whether there is a group at all, claims a slot, says which points are to be read
+here and whether this process sends. Everything else asks it and need not know why. In a
+process that is alone it answers that its own points are all there are, and that it sends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import describe
+from ..hierarchy import Hierarchy
+from ..instrument import Instrument
+from ..instruments import Gauge
+from ..sample import COUNTER, EVENT, Event, Sample, Series
+from ..selection import Point
+from . import surroundings
+from .folder import Folder, Lock, Unusable, default_folder
+from .readings import Readings, forget
+from .slot import Slot
+from .view import View
+
+log = logging.getLogger("appmetrics")
+
+AUTO, OFF = "auto", "off"
+LEADER, SIDECAR, EACH = "leader", "sidecar", "each"
+
+#: Held by the process that sends for all.
+LEADER_LOCK = "leader.lock"
+
+#: Events recorded before this process has a slot wait for it, the newest this many.
+EARLY_EVENTS = 100
+
+#: Seconds between two looks for series that are no longer used.
+TIDYING = 60.0
+
+
+class Sharing:
+    """What one reporter knows of other processes.
+
+    ``processes`` is ``auto`` (a group under a pre-fork server), ``off`` or a folder;
+    ``reporter`` who sends: ``leader``, ``sidecar`` or ``each``; ``key`` names the
+    configuration. ``version`` rises when `points` or `sends` change.
+    """
+
+    def __init__(
+        self, hierarchy: Hierarchy, processes: str = OFF, reporter: str = LEADER, key: str = ""
+    ) -> None:
+        self.hierarchy = hierarchy
+        self.processes, self.reporter, self.key = processes, reporter, key
+        #: True in the process that does nothing but send for the others.
+        self.is_sidecar = False
+        self.version = 0
+        self._lock = threading.RLock()
+        #: Readings at the fork of what starts anew in no child: an application's own stats.
+        self._at_fork: dict[int, Any] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._folder: Folder | None = None
+        self._slot: Slot | None = None
+        self._view: View | None = None
+        self._leading: Lock | None = None
+        self._number: surroundings.Number | None = None
+        self._given_up = False
+        self._readings: dict[str, Readings] = {}
+        self._published = 0
+        self._tidied = -math.inf
+        self._warned = False
+        self._early: deque[tuple[str, Sample]] = deque(maxlen=EARLY_EVENTS)
+        self.hierarchy.hand_on = self._hand_on if self.wanted and self._merges else None
+
+    def configure(self, processes: str, reporter: str, key: str) -> None:
+        """Take options over; those of a group that has been joined stay until the end."""
+        wanted = (processes, reporter, key)
+        if wanted == (self.processes, self.reporter, self.key):
+            return
+        if self._slot is not None:
+            log.warning("processes and reporter of [metrics] change when the process is restarted")
+            return
+        self.processes, self.reporter, self.key = wanted
+        self._begin()
+        self.version += 1
+
+    # -- what others ask -----------------------------------------------------
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is, or is to be, a group."""
+        if self._given_up or self.processes == OFF:
+            return False
+        return self.processes != AUTO or self.is_sidecar or bool(surroundings.server())
+
+    @property
+    def joined(self) -> bool:
+        """Whether this process has a slot in its group."""
+        return self._slot is not None
+
+    @property
+    def _merges(self) -> bool:
+        return self.reporter != EACH
+
+    @property
+    def points(self) -> list[Point]:
+        """All that can be read, for handlers."""
+        return self.everything if self._merges else self.hierarchy.registry.points
+
+    @property
+    def everything(self) -> list[Point]:
+        """All that can be read, for a page: of the whole group also where each sends its own."""
+        return self._view.points if self._view is not None else self.hierarchy.registry.points
+
+    @property
+    def sends(self) -> bool:
+        """Whether this process runs the handlers."""
+        return self._leading is not None or not self.wanted or self.reporter == EACH
+
+    @property
+    def instance(self) -> str:
+        """What tells this process' pushed series from those of others, such as ``w1``.
+
+        Empty where the numbers of all are sent by one.
+        """
+        if self._slot is not None:
+            return f"w{self._slot.number}" if self.reporter == EACH else ""
+        if self.wanted or not self.key:
+            return ""
+        if self._number is None:
+            self._number = surroundings.Number(_digest(self.key))
+            if self._number.value and not self._given_up:
+                log.error(
+                    "another process reports from %s as well; this one's paths get w%d. To let"
+                    " them share one set of numbers, set processes = auto or a folder in"
+                    " [metrics]",
+                    self.key,
+                    self._number.value,
+                )
+        return f"w{self._number.value}" if self._number.value else ""
+
+    def processes_alive(self) -> list[int]:
+        """The process ids of the group, this one's included."""
+        view = self._view
+        return [os.getpid()] if view is None else sorted(each.pid for each in view.alive())
+
+    # -- joining -------------------------------------------------------------
+
+    def join(self) -> None:
+        """Claim a slot, unless that has been done or there is no group. Never raises.
+
+        Called at the first request and in the reporter's rounds, never while an
+        application is loaded: a pre-fork master must have no slot.
+        """
+        if self._slot is not None or not self.wanted:
+            return
+        with self._lock:
+            try:
+                if not self.joined:  # another thread may have done it meanwhile
+                    self._join()
+            except Exception as error:
+                self._give_up(error)
+
+    def _join(self) -> None:
+        path = self.processes
+        if path == AUTO:
+            path = default_folder(self.key or "\0".join([os.getcwd(), *sys.argv]))
+        folder = Folder(path)
+        claimed = folder.claim()
+        if claimed is None:
+            return  # others are claiming: the next time
+        slot = Slot(folder, *claimed)
+        view = View(folder, slot.number)
+        view.refresh(self.hierarchy.clock.monotonic())
+        registry = self.hierarchy.registry
+        registry.on_point = slot.adopt
+        for point in list(registry.points):
+            if isinstance(point, Instrument):
+                slot.adopt(point)
+        self._folder, self._view, self._slot = folder, view, slot
+        self.version += 1
+        while self._early:
+            self._hand_on(*self._early.popleft())
+
+    def _give_up(self, error: Exception) -> None:
+        self._given_up = True
+        self.version += 1
+        self.hierarchy.hand_on = None
+        while self._early:
+            self.hierarchy.pass_on(*self._early.popleft())
+        reason = str(error) if isinstance(error, Unusable) else describe(error)
+        log.error(
+            "the processes of this server can't share their numbers: %s; each reports for"
+            " itself. Set processes in [metrics] to a folder on a local disk, or to off",
+            reason,
+        )
+
+    # -- rounds --------------------------------------------------------------
+
+    def step(self) -> None:
+        """What is to be done about once a second, in the reporter's thread. Never raises."""
+        self.join()
+        slot, folder = self._slot, self._folder
+        if slot is None or folder is None:
+            return
+        slot.tidy()
+        try:
+            if self._leading is None and self._may_lead():
+                self._lead(folder)
+            if self._leading is not None:
+                self.look()
+        except OSError as error:
+            self._complain(error)
+
+    def _may_lead(self) -> bool:
+        if self.is_sidecar:
+            return True
+        if self.reporter != LEADER:
+            return False
+        if surroundings.threads_run():
+            return True
+        if not self._warned:
+            self._warned = True
+            log.warning(
+                "uWSGI runs no threads here while no request is served, so no process can send:"
+                " set enable-threads, or start: appmetrics ship %s",
+                self.key or "CONFIG",
+            )
+        return False
+
+    def refresh(self) -> None:
+        """Show others what they can't read by themselves, and take in what they show."""
+        slot, view = self._slot, self._view
+        if slot is None or view is None:
+            return
+        registry = self.hierarchy.registry
+        for point in registry.points[self._published :]:
+            if not isinstance(point, Instrument):
+                slot.publish(point, self._at_fork.get(id(point), 0))
+            self._published += 1
+        for instrument in list(registry.instruments.values()):
+            if isinstance(instrument, Gauge) and instrument.declaration.callback is not None:
+                for gauge in instrument.own_points():
+                    gauge.show()
+        slot.refresh()
+        self.look()
+
+    def look(self) -> None:
+        """Take in what other processes show."""
+        view, folder = self._view, self._folder
+        if view is None or folder is None:
+            return
+        try:
+            now = self.hierarchy.clock.monotonic()
+            view.refresh(now)
+            if now - self._tidied >= TIDYING:
+                self._tidied = now
+                view.forget(now)
+        except OSError as error:
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            log.error("the numbers of other processes can't be read: %s", describe(error))
+
+    # -- what was handed over ------------------------------------------------
+
+    def before(self, handler: str) -> Callable[[Point], Any]:
+        """What a handler that is served from now on had been handed over of each point."""
+        if self._leading is not None:
+            readings = self._readings_of(handler)
+            return readings.before if readings is not None else _nothing
+        if self._slot is not None and self.reporter == EACH:
+            inherited = self._slot.inherited
+            return lambda point: inherited.get(id(point))
+        return lambda point: self._at_fork.get(id(point))
+
+    def last_round(self, handler: str) -> tuple[float, float] | None:
+        """Time and monotonic time of a handler's last round by a former leader."""
+        readings = self._readings_of(handler) if self._leading is not None else None
+        return (readings.time, readings.monotonic) if readings and readings.time else None
+
+    def handed_over(
+        self,
+        handler: str,
+        points: Sequence[Point],
+        readings: Sequence[Any],
+        time: float,
+        monotonic: float,
+    ) -> None:
+        """Note a round for the next leader."""
+        kept = self._readings_of(handler) if self._leading is not None else None
+        if kept is not None:
+            try:
+                kept.keep(points, readings, time, monotonic)
+            except OSError as error:
+                self._complain(error)
+
+    def forget(self, handler: str) -> None:
+        """A handler is configured no more."""
+        if self._leading is not None and self._folder is not None:
+            kept = self._readings.pop(handler, None)
+            if kept is not None:
+                kept.close()
+            forget(self._folder, handler)
+
+    def _readings_of(self, handler: str) -> Readings | None:
+        if handler not in self._readings and self._folder is not None:
+            try:
+                self._readings[handler] = Readings(self._folder, handler)
+            except OSError as error:
+                self._complain(error)
+        return self._readings.get(handler)
+
+    # -- events --------------------------------------------------------------
+
+    def _hand_on(self, meter: str, event: Sample) -> bool:
+        """Leave an event to the process that sends; False if that can't be done."""
+        slot, value = self._slot, event.value
+        if slot is None:
+            self._early.append((meter, event))
+            return True
+        series = event.series
+        return slot.events.write([meter, series.name, series.level, event.time, list(value)])
+
+    def events(self) -> Iterator[tuple[str, Sample]]:
+        """The events that processes of the group have left to this one, with their meters."""
+        view, folder = self._view, self._folder
+        if self._leading is None or view is None or folder is None:
+            return
+        places = folder.file("events.places")
+        known = _read_json(places)
+        changed = False
+        for number, reader in list(view.readers.items()):
+            place = known.get(str(number))
+            if place and reader.events.place == (0, 0):
+                reader.events.place = tuple(place)
+            for data in reader.events.read():
+                event = _event(data)
+                if event is not None:
+                    yield event
+            if list(reader.events.place) != place:
+                known[str(number)], changed = list(reader.events.place), True
+        if changed:
+            try:
+                Path(f"{places}.new").write_text(json.dumps(known))
+                os.replace(f"{places}.new", places)
+            except OSError as error:
+                self._complain(error)
+
+    # -- the end -------------------------------------------------------------
+
+    def leave(self, patience: float) -> bool:
+        """Leave the group at the end; whether there is something left to send here.
+
+        There is, where this process sends for itself, and in the last one of a group: it
+        waits so many seconds until a leader that is ending, too, has worked off what it
+        has. Then `sends` is true, and `points` are still those of the group.
+        """
+        with self._lock:
+            slot, folder, view = self._slot, self._folder, self._view
+            if slot is None or folder is None or view is None:
+                return self.sends
+            # Somebody else may have the slot at once: nothing is to be stored there.
+            registry = self.hierarchy.registry
+            registry.on_point = _nothing
+            for point in list(registry.points):
+                if isinstance(point, Instrument):
+                    point.renew(keep=True)
+            self._slot = None
+            try:
+                last = slot.release(folder)
+                if not self._merges:
+                    return True
+                if not last or not (self.is_sidecar or self.reporter == LEADER):
+                    return False
+                view.keep_own()
+                self._lead(folder, patience)
+            except OSError as error:
+                self._complain(error)
+            return self._leading is not None
+
+    def _lead(self, folder: Folder, patience: float = 0.0) -> None:
+        """Become the leader, unless another one is."""
+        deadline = time.monotonic() + patience
+        while self._leading is None:
+            self._leading = Lock.take(folder.file(LEADER_LOCK))
+            if self._leading is not None:
+                self.version += 1
+            elif time.monotonic() >= deadline:
+                break
+            else:
+                time.sleep(0.01)
+
+    def close(self) -> None:
+        """After `leave` and the last round: let go of what is still held."""
+        with self._lock:
+            for kept in self._readings.values():
+                kept.close()
+            if self._leading is not None:
+                self._leading.release()
+            if self._number is not None:
+                self._number.forget()
+            self._begin()
+            self.version += 1
+
+    def after_fork(self) -> None:
+        """In a forked child: slot and locks are the parent's."""
+        self._lock = threading.RLock()
+        if self._slot is not None:
+            self._slot.forget()
+        if self._leading is not None:
+            self._leading.forget()
+        if self._number is not None:
+            self._number.forget()
+        for kept in self._readings.values():
+            kept.close()
+        self._at_fork = {
+            id(point): point.read()
+            for point in self.hierarchy.registry.points
+            if not isinstance(point, Instrument) and point.series.kind == COUNTER
+        }
+        self._begin()
+        self.version += 1
+
+
+def _nothing(point: object) -> None:
+    return None
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(f"{os.geteuid()}\0{key}".encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    try:
+        data = json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _event(data: Any) -> tuple[str, Sample] | None:
+    try:
+        meter, name, level, time, value = data
+        description, state, attributes, tags, metric, ttl = value
+        event = Event(description, state, attributes, tuple(tags), metric, ttl)
+        return str(meter), Sample(Series(str(name), kind=EVENT, level=int(level)), time, event)
+    except (TypeError, ValueError):
+        return None

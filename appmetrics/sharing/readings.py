@@ -1,0 +1,100 @@
+"""`Readings`: what a handler was handed over last, kept where the next leader finds it.
+
+Written after each hand-over, so that of an abrupt change of leader at most the one
+interval in flight is lost or repeated.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from ..buckets import SPECIAL, Distribution
+from ..instruments import TOTAL, distribution
+from ..sample import COUNTER, HISTOGRAM, TIMER
+from ..selection import Point
+from .folder import Folder
+from .ledger import Ledger
+from .records import Key, whole
+from .store import Broken, Store, remove
+
+#: Cells of the header: the last round's time, and when it was read (monotonic seconds,
+#: which all processes of a machine share until it starts anew).
+TIME, MONOTONIC = range(2)
+
+
+class Readings:
+    """The last readings of one handler. Raises OSError."""
+
+    def __init__(self, folder: Folder, handler: str) -> None:
+        path = _path(folder, handler)
+        try:
+            self._store = Store(path, write=True)
+        except Broken:
+            remove(path)
+            self._store = Store(path, write=True)
+        self._ledger = Ledger(self._store)
+        self._cells: dict[int, tuple[Point, Any]] = {}
+
+    @property
+    def time(self) -> float:
+        """The time of the last round, 0 if there was none."""
+        return float(self._store.header[TIME])
+
+    @property
+    def monotonic(self) -> float:
+        """When it was read."""
+        return float(self._store.header[MONOTONIC])
+
+    def before(self, point: Point) -> Any:
+        """The last reading of a point; None if there is none, or none is needed."""
+        series = point.series
+        if series.kind not in (COUNTER, HISTOGRAM, TIMER):
+            return None
+        cell = self._ledger.find(Key(series.kind, series.name, series.labels))
+        if cell is None:
+            return None
+        return whole(cell[0]) if series.kind == COUNTER else distribution(cell)
+
+    def keep(
+        self, points: Sequence[Point], readings: Sequence[Any], time: float, monotonic: float
+    ) -> None:
+        """Note what was handed over: the readings of these points."""
+        for point, reading in zip(points, readings):
+            if isinstance(reading, Distribution):
+                self._keep_distribution(self._cell(point), reading)
+            elif reading is not None and point.series.kind == COUNTER:
+                self._cell(point)[0] = reading
+        header = self._store.header
+        header[TIME], header[MONOTONIC] = time, monotonic
+
+    def _cell(self, point: Point) -> Any:
+        known = self._cells.get(id(point))
+        if known is None:
+            cell = self._ledger.cell(point.series, None, None, stamp=0.0)
+            known = self._cells[id(point)] = (point, cell)
+        return known[1]
+
+    @staticmethod
+    def _keep_distribution(buckets: Any, reading: Distribution) -> None:
+        for octave, counts in reading.octaves.items():
+            cells = buckets.setdefault(octave)
+            if cells is not None:
+                cells[:] = array("d", counts)
+        buckets[SPECIAL][:] = array("d", reading.special)
+        buckets[TOTAL][0] = reading.sum
+
+    def close(self) -> None:
+        """Close the files."""
+        self._store.close()
+
+
+def forget(folder: Folder, handler: str) -> None:
+    """A handler is there no more; should it come back, it is a new one."""
+    remove(_path(folder, handler))
+
+
+def _path(folder: Folder, handler: str) -> str:
+    return folder.file(f"handler-{quote(handler, safe='')}")

@@ -1,0 +1,197 @@
+"""`Slot`: the numbers of this process, in a file where they outlive it.
+
+Owns one numbered slot: it gives instruments their cells there, and shows what can't have
+any. Nothing here looks into other slots.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections import deque
+from typing import Any
+
+from ..errors import describe
+from ..instrument import Instrument
+from ..instruments import distribution
+from ..sample import COUNTER, GAUGE, HISTOGRAM, STATE, TIMER
+from ..selection import Point
+from .cells import SharedBuckets, StateCell
+from .events import EventLog
+from .folder import Folder, Lock
+from .ledger import Ledger
+from .records import STAMP
+from .store import Broken, Store, remove
+
+log = logging.getLogger("appmetrics")
+
+#: So many later rounds look again into cells that instruments have left, where a thread
+#: that was about to store may have stored after that.
+DRAINS = 10
+
+#: Cells of a slot's header.
+EPOCH, PID, STARTED = range(3)
+
+
+class Slot:
+    """A slot that this process has claimed, until it ends.
+
+    Raises OSError; its methods don't. What can't be shared stays where it is, and is
+    logged once.
+    """
+
+    def __init__(self, folder: Folder, number: int, lock: Lock) -> None:
+        self.number = number
+        self._lock = lock
+        self._path = folder.file(f"slot-{number}")
+        self._store = self._open()
+        self._ledger = Ledger(self._store)
+        self.events = EventLog(self._path)
+        header = self._store.header
+        header[EPOCH] += 1
+        header[PID], header[STARTED] = os.getpid(), time.time()
+        self._epoch = header[EPOCH]
+        self._clear_what_only_the_living_have()
+        #: What a former owner had counted, by id of the point.
+        self.inherited: dict[int, Any] = {}
+        self._adopted: dict[int, Point] = {}
+        self._published: list[_Published] = []
+        #: Instruments that still have private cells, and distributions with some of those.
+        self._private: deque[Instrument] = deque()
+        self._partly: deque[SharedBuckets] = deque()
+        self._left: deque[tuple[int, Instrument, Any]] = deque()
+        self._complained = False
+
+    def _open(self) -> Store:
+        try:
+            return Store(self._path, write=True)
+        except Broken as error:
+            log.error("%s; it is set aside, and its numbers start anew", error)
+            remove(f"{self._path}.broken")
+            for suffix in (".keys", ".cells"):
+                os.replace(self._path + suffix, f"{self._path}.broken{suffix}")
+            return Store(self._path, write=True)
+
+    def _clear_what_only_the_living_have(self) -> None:
+        for key, cells in self._ledger.known():
+            if key.kind == GAUGE:
+                cells[STAMP] = math.nan
+            elif key.kind == STATE:
+                StateCell(cells[STAMP:])[0] = None
+
+    # -- instruments ---------------------------------------------------------
+
+    def adopt(self, instrument: Instrument) -> None:
+        """Let an instrument without labels, or a child, count in this slot from now on."""
+        try:
+            declared = instrument.declaration
+            cell = self._ledger.cell(
+                instrument.series, declared.meter, declared.ttl, stamp=self._epoch
+            )
+        except Exception as error:
+            self._complain(error)
+            cell = None
+        if cell is None:
+            self._private.append(instrument)
+        # Only now: this may be interrupted by somebody who adopts the same one.
+        elif self._adopted.setdefault(id(instrument), instrument) is instrument:
+            self._give(instrument, cell)
+
+    def _give(self, instrument: Instrument, cell: Any) -> None:
+        kind = instrument.kind
+        if kind in (TIMER, HISTOGRAM):
+            cell.failed = self._failed
+            self.inherited[id(instrument)] = distribution(cell)
+        elif kind == COUNTER:
+            self.inherited[id(instrument)] = cell[0]
+        elif kind == STATE:
+            cell = StateCell(cell)
+        before = instrument.move(cell)
+        instrument.drain(before)
+        self._left.append((DRAINS, instrument, before))
+
+    def _failed(self, buckets: SharedBuckets, error: Exception | None) -> None:
+        """Some of a distribution's buckets have to stay private for now."""
+        self._partly.append(buckets)
+        if error is not None:
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._complained:
+            self._complained = True
+            log.error(
+                "some numbers can't be shared (%s: %s); they are counted, but only this"
+                " process shows them",
+                self._path,
+                describe(error),
+            )
+
+    def tidy(self) -> None:
+        """Move what had to stay private, and what stragglers have counted in old cells."""
+        for _ in range(len(self._private)):
+            self.adopt(self._private.popleft())
+        for _ in range(len(self._partly)):
+            self._partly.popleft().promote()
+        for _ in range(len(self._left)):
+            rounds, instrument, before = self._left.popleft()
+            instrument.drain(before)
+            if rounds > 1:
+                self._left.append((rounds - 1, instrument, before))
+
+    # -- what has no cells ---------------------------------------------------
+
+    def publish(self, point: Point, start: float) -> None:
+        """Show others what this process reads from a point that has no cells, see `refresh`.
+
+        Of a counter, what it has more than ``start``.
+        """
+        self._published.append(_Published(point, start))
+
+    def refresh(self) -> None:
+        """Bring what is published up to date."""
+        for each in self._published:
+            try:
+                self._show(each)
+            except Exception as error:
+                self._complain(error)
+
+    def _show(self, published: _Published) -> None:
+        point, value = published.point, published.point.read()
+        if published.cell is None and value is not None:
+            published.cell = self._ledger.cell(point.series, None, None, stamp=self._epoch)
+            if published.cell is not None and point.series.kind == COUNTER:
+                published.base += published.cell[0]
+        if published.cell is not None:
+            if value is not None:
+                more = published.base if point.series.kind == COUNTER else 0
+                published.cell[0] = value + more
+            elif point.series.kind == GAUGE:
+                published.cell[0] = math.nan
+
+    # -- the end -------------------------------------------------------------
+
+    def forget(self) -> None:
+        """In a forked child: it is the parent's."""
+        self._lock.forget()
+        self._close()
+
+    def release(self, folder: Folder) -> bool:
+        """At the end of this process' life: another one may have the slot. Whether
+        nobody else is alive."""
+        self._close()
+        return folder.leave(self._lock)
+
+    def _close(self) -> None:
+        self._store.close()
+        self.events.close()
+
+
+class _Published:
+    """A point that is read, and what others see of it."""
+
+    def __init__(self, point: Point, start: float) -> None:
+        self.point = point
+        self.cell: Any = None
+        self.base = -start
