@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo      a small web shop with traffic, its /metrics and a carbon, until Ctrl-C"
 	@echo "make test      all tests; those without their real server are skipped, and listed"
-	@echo "make prove     the long and the real: every real server is needed, nothing is skipped"
+	@echo "make prove     the long and the real, at full length: every real server is needed"
 	@echo "make bench     how fast and how small, against the budgets"
 	@echo "make coverage  the tests again, with branch coverage"
 	@echo "make lint      ruff, mypy --strict, the import contracts"
@@ -42,6 +42,7 @@ test: $(READY)
 	$(RUN) -m pytest -n auto $(ARGS)
 
 prove: export APPMETRICS_REQUIRE_SERVERS = 1
+prove: export APPMETRICS_PROVE = 1
 prove: $(READY)
 	$(RUN) -m pytest -m "server or slow" --durations=20 $(ARGS)
 

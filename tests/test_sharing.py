@@ -646,6 +646,45 @@ def test_forks_among_busy_threads(tmp_path: Path) -> None:
     assert (bad, counter, timer, labelled) == (0, done, done, done)
 
 
+def test_nothing_is_lost_on_the_way_into_shared_cells(tmp_path: Path) -> None:
+    """Threads update and make children while the cells are moved: exact, one update at a time."""
+    code = """
+        import sys, threading
+        import appmetrics
+        from appmetrics.reporter import reporter
+
+        sys.setswitchinterval(1e-6)
+        appmetrics.dict_config({"metrics": {"processes": sys.argv[1]}})
+        meter = appmetrics.get_meter("m")
+        counter, sizes = meter.counter("counter"), meter.histogram("sizes")
+        labelled, open_ = meter.counter("labelled", labels=("n",)), meter.gauge("open")
+        ready = threading.Barrier(9)
+
+        def work(index):
+            ready.wait()
+            for n in range(30_000):
+                counter.inc()
+                open_.inc()
+                sizes.observe(2.0 ** (n % 60 - 25))
+                labelled.labels(n % 100).inc()
+                open_.dec()
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        reporter.sharing.join()
+        for thread in threads:
+            thread.join()
+        reporter.sharing.step()
+        reporter.sharing.refresh()
+        read = {p.series.name + str(p.series.labels): p.read() for p in reporter.sharing.points}
+        print(read["m.counter()"], read["m.sizes()"].count, read["m.open()"],
+              sum(v for k, v in read.items() if k.startswith("m.labelled")))
+    """
+    assert run(code, tmp_path / "shared").split() == ["240000", "240000", "0", "240000"]
+
+
 def test_children_of_multiprocessing_count_together(tmp_path: Path) -> None:
     """Each claims a slot when it starts; what they counted is there when they are gone."""
     code = """

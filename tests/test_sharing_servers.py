@@ -113,6 +113,7 @@ GUNICORN = [
     ("--workers=4",),
     ("--workers=4", "--preload"),
     ("--workers=2", "--worker-class=gthread", "--threads=4"),
+    ("--workers=2", "--worker-class=gevent"),
 ]
 
 
