@@ -188,7 +188,7 @@ class Configurator:
         collectors.install(wanted, self._hierarchy)
         self._done = self._pending = content.signature if content else None
         self._reporter.wake()
-        self._log(old, self._loaded)
+        self._log(old, self._loaded, str(self._reporter.sharing))
 
     def _swap(self, built: Built) -> None:
         options = built.plan.options
@@ -237,7 +237,7 @@ class Configurator:
             )
 
     @staticmethod
-    def _log(old: Loaded | None, new: Loaded) -> None:
+    def _log(old: Loaded | None, new: Loaded, sharing: str) -> None:
         for warning in new.warnings:
             log.warning("%s", warning)
         if old is not None and old.path and old.path == new.path:
@@ -246,11 +246,12 @@ class Configurator:
                 log.info("%s was read again: %s", new.path, "; ".join(changes))
             return
         log.info(
-            "appmetrics %s configured from %s: handlers %s; interval %g s",
+            "appmetrics %s configured from %s: handlers %s; interval %g s%s",
             __version__,
             new.source,
             ", ".join(described(*item) for item in new.handlers.items()) or "none",
             new.plan.options["interval"],
+            f"; {sharing}" if sharing else "",
         )
 
 

@@ -236,9 +236,14 @@ class _Examiner:
         self.say(INFO, "meter", text, lines)
 
     def _rounds(self, routes: Sequence[Route]) -> None:
+        sharing = self.reporter.sharing
         if self.page and all(self.page is not route.handler for route in routes):
             self.say(OK, "page", "this page shows it")
-        elif not routes:
+        if not sharing.sends:
+            other = sharing.leader()
+            text = f"process {other} sends for this one" if other else "another process is to send"
+            self.say(INFO, "handlers", f"{text}; what becomes of it is explained there")
+        elif not routes and not self.page:
             self.say(PROBLEM, "handlers", "no meter has a handler, so nothing is shipped")
         dues = [route.due for route in routes if not route.handler.pull]
         if not self.live or not dues:

@@ -13,9 +13,7 @@ import fcntl
 import hashlib
 import os
 import stat
-import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +51,11 @@ class Lock:
                 return None
             raise
         return cls(descriptor)
+
+    def sign(self) -> None:
+        """Leave this process' id in the file, for who asks."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let go of it, in the process that took it."""
@@ -179,7 +182,7 @@ class Folder:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.file(name))
         fresh = self.file("generation.new")
-        Path(fresh).write_text(uuid.uuid4().hex)
+        Path(fresh).write_text(os.urandom(16).hex())
         os.replace(fresh, self.file("generation"))
 
     def generation(self) -> str:
@@ -197,7 +200,11 @@ def default_folder(key: str) -> str:
     that no environment variable decides; in memory where the system has a place for that.
     Raises `Unusable`.
     """
-    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+    base = "/dev/shm"
+    if not os.access(base, os.W_OK):
+        from tempfile import gettempdir  # a slow import, seldom needed
+
+        base = gettempdir()
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     own = Path(base, f"appmetrics-{os.geteuid()}")
     try:

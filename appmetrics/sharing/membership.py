@@ -149,6 +149,15 @@ class Sharing:
                 )
         return f"w{self._number.value}" if self._number.value else ""
 
+    def leader(self) -> int:
+        """The process id of the one that sends for all; 0 if there is none yet."""
+        if self._folder is None:
+            return 0
+        try:
+            return int(Path(self._folder.file(LEADER_LOCK)).read_text())
+        except (OSError, ValueError):
+            return 0
+
     def processes_alive(self) -> list[int]:
         """The process ids of the group, this one's included."""
         view = self._view
@@ -170,6 +179,13 @@ class Sharing:
                     self._join()
             except Exception as error:
                 self._give_up(error)
+
+    def __str__(self) -> str:
+        """How it is shared, as a part of a sentence; empty if it isn't."""
+        if not self.wanted:
+            return ""
+        place = surroundings.server() if self.processes == AUTO else self.processes
+        return f"numbers shared by the processes of {place}, sent by {self.reporter}"
 
     def _join(self) -> None:
         path = self.processes
@@ -398,6 +414,7 @@ class Sharing:
             self._leading = Lock.take(folder.file(LEADER_LOCK))
             if self._leading is not None:
                 self.version += 1
+                self._leading.sign()
             elif time.monotonic() >= deadline:
                 break
             else:
