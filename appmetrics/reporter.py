@@ -118,6 +118,7 @@ class Reporter:
         locked = self._lock.acquire(timeout=max(0.01, deadline - time.monotonic()))
         try:
             if locked and self._leave(deadline):
+                self._collect()
                 self._sync()
                 patience = min(CALLBACK_TIMEOUT, max(0.0, deadline - time.monotonic()) / 4)
                 self._round(self._routes.all(), last=True, patience=patience)
@@ -235,8 +236,7 @@ class Reporter:
             if self._jobs_ran - self._started >= 1.0:
                 self.sharing.step()
         with self._lock:
-            for meter, event in self.sharing.events():
-                self.hierarchy.pass_on(meter, event)
+            self._collect()
             self._sync()
             now = self.clock.time()
             due = [route for route in self._routes.all() if self._is_due(route, now)]
@@ -246,6 +246,11 @@ class Reporter:
             waits = [r.due - self.clock.time() for r in self._routes.all() if r.due is not None]
         self.hierarchy.complain()
         return max(0.0, min(waits, default=1.0))
+
+    def _collect(self) -> None:
+        """Events of other processes, if this one sends for them."""
+        for meter, event in self.sharing.events():
+            self.hierarchy.pass_on(meter, event)
 
     def _is_due(self, route: Route, now: float) -> bool:
         if route.handler.pull:

@@ -8,14 +8,12 @@ process that is alone it answers that its own points are all there are, and that
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +22,12 @@ from ..errors import describe
 from ..hierarchy import Hierarchy
 from ..instrument import Instrument
 from ..instruments import Gauge
-from ..sample import COUNTER, EVENT, Event, Sample, Series
+from ..sample import COUNTER
 from ..selection import Point
 from . import surroundings
 from .folder import Folder, Lock, Unusable, default_folder
-from .readings import Readings, forget
+from .post import Letter, Post, collect
+from .readings import Handlers
 from .slot import Slot
 from .view import View
 
@@ -39,9 +38,6 @@ LEADER, SIDECAR, EACH = "leader", "sidecar", "each"
 
 #: Held by the process that sends for all.
 LEADER_LOCK = "leader.lock"
-
-#: Events recorded before this process has a slot wait for it, the newest this many.
-EARLY_EVENTS = 100
 
 #: Seconds between two looks for series that are no longer used.
 TIDYING = 60.0
@@ -75,12 +71,13 @@ class Sharing:
         self._leading: Lock | None = None
         self._number: surroundings.Number | None = None
         self._given_up = False
-        self._readings: dict[str, Readings] = {}
+        #: What handlers were handed over: of the one that sends for all.
+        self._handlers: Handlers | None = None
         self._published = 0
         self._tidied = -math.inf
         self._warned = False
-        self._early: deque[tuple[str, Sample]] = deque(maxlen=EARLY_EVENTS)
-        self.hierarchy.hand_on = self._hand_on if self.wanted and self._merges else None
+        self._post = Post()
+        self.hierarchy.hand_on = self._post.leave if self.wanted and self._merges else None
 
     def configure(self, processes: str, reporter: str, key: str) -> None:
         """Take options over; those of a group that has been joined stay until the end."""
@@ -205,15 +202,14 @@ class Sharing:
                 slot.adopt(point)
         self._folder, self._view, self._slot = folder, view, slot
         self.version += 1
-        while self._early:
-            self._hand_on(*self._early.popleft())
+        self._post.open(slot.events)
 
     def _give_up(self, error: Exception) -> None:
         self._given_up = True
         self.version += 1
         self.hierarchy.hand_on = None
-        while self._early:
-            self.hierarchy.pass_on(*self._early.popleft())
+        for letter in self._post.early():
+            self.hierarchy.pass_on(*letter)
         reason = str(error) if isinstance(error, Unusable) else describe(error)
         log.error(
             "the processes of this server can't share their numbers: %s; each reports for"
@@ -294,17 +290,17 @@ class Sharing:
 
     def before(self, handler: str) -> Callable[[Point], Any]:
         """What a handler that is served from now on had been handed over of each point."""
-        if self._leading is not None:
-            readings = self._readings_of(handler)
+        if self._handlers is not None:
+            readings = self._handlers.of(handler)
             return readings.before if readings is not None else _nothing
-        if self._slot is not None and self.reporter == EACH:
-            inherited = self._slot.inherited
-            return lambda point: inherited.get(id(point))
-        return lambda point: self._at_fork.get(id(point))
+        known = self._at_fork
+        if self._slot is not None and not self._merges:
+            known = self._slot.inherited
+        return lambda point: known.get(id(point))
 
     def last_round(self, handler: str) -> tuple[float, float] | None:
         """Time and monotonic time of a handler's last round by a former leader."""
-        readings = self._readings_of(handler) if self._leading is not None else None
+        readings = self._handlers.of(handler) if self._handlers is not None else None
         return (readings.time, readings.monotonic) if readings and readings.time else None
 
     def handed_over(
@@ -316,64 +312,23 @@ class Sharing:
         monotonic: float,
     ) -> None:
         """Note a round for the next leader."""
-        kept = self._readings_of(handler) if self._leading is not None else None
-        if kept is not None:
-            try:
-                kept.keep(points, readings, time, monotonic)
-            except OSError as error:
-                self._complain(error)
+        if self._handlers is not None:
+            self._handlers.keep(handler, points, readings, time, monotonic)
 
     def forget(self, handler: str) -> None:
         """A handler is configured no more."""
-        if self._leading is not None and self._folder is not None:
-            kept = self._readings.pop(handler, None)
-            if kept is not None:
-                kept.close()
-            forget(self._folder, handler)
+        if self._handlers is not None:
+            self._handlers.forget(handler)
 
-    def _readings_of(self, handler: str) -> Readings | None:
-        if handler not in self._readings and self._folder is not None:
-            try:
-                self._readings[handler] = Readings(self._folder, handler)
-            except OSError as error:
-                self._complain(error)
-        return self._readings.get(handler)
-
-    # -- events --------------------------------------------------------------
-
-    def _hand_on(self, meter: str, event: Sample) -> bool:
-        """Leave an event to the process that sends; False if that can't be done."""
-        slot, value = self._slot, event.value
-        if slot is None:
-            self._early.append((meter, event))
-            return True
-        series = event.series
-        return slot.events.write([meter, series.name, series.level, event.time, list(value)])
-
-    def events(self) -> Iterator[tuple[str, Sample]]:
+    def events(self) -> Iterator[Letter]:
         """The events that processes of the group have left to this one, with their meters."""
         view, folder = self._view, self._folder
         if self._leading is None or view is None or folder is None:
             return
-        places = folder.file("events.places")
-        known = _read_json(places)
-        changed = False
-        for number, reader in list(view.readers.items()):
-            place = known.get(str(number))
-            if place and reader.events.place == (0, 0):
-                reader.events.place = tuple(place)
-            for data in reader.events.read():
-                event = _event(data)
-                if event is not None:
-                    yield event
-            if list(reader.events.place) != place:
-                known[str(number)], changed = list(reader.events.place), True
-        if changed:
-            try:
-                Path(f"{places}.new").write_text(json.dumps(known))
-                os.replace(f"{places}.new", places)
-            except OSError as error:
-                self._complain(error)
+        try:
+            yield from collect(list(view.readers.values()), folder.file("events.places"))
+        except OSError as error:
+            self._complain(error)
 
     # -- the end -------------------------------------------------------------
 
@@ -413,6 +368,7 @@ class Sharing:
         while self._leading is None:
             self._leading = Lock.take(folder.file(LEADER_LOCK))
             if self._leading is not None:
+                self._handlers = Handlers(folder, self._complain)
                 self.version += 1
                 self._leading.sign()
             elif time.monotonic() >= deadline:
@@ -423,8 +379,8 @@ class Sharing:
     def close(self) -> None:
         """After `leave` and the last round: let go of what is still held."""
         with self._lock:
-            for kept in self._readings.values():
-                kept.close()
+            if self._handlers is not None:
+                self._handlers.close()
             if self._leading is not None:
                 self._leading.release()
             if self._number is not None:
@@ -441,8 +397,8 @@ class Sharing:
             self._leading.forget()
         if self._number is not None:
             self._number.forget()
-        for kept in self._readings.values():
-            kept.close()
+        if self._handlers is not None:
+            self._handlers.close()
         self._at_fork = {
             id(point): point.read()
             for point in self.hierarchy.registry.points
@@ -458,21 +414,3 @@ def _nothing(point: object) -> None:
 
 def _digest(key: str) -> str:
     return hashlib.sha256(f"{os.geteuid()}\0{key}".encode("utf-8", "replace")).hexdigest()[:16]
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    try:
-        data = json.loads(Path(path).read_text())
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _event(data: Any) -> tuple[str, Sample] | None:
-    try:
-        meter, name, level, time, value = data
-        description, state, attributes, tags, metric, ttl = value
-        event = Event(description, state, attributes, tuple(tags), metric, ttl)
-        return str(meter), Sample(Series(str(name), kind=EVENT, level=int(level)), time, event)
-    except (TypeError, ValueError):
-        return None

@@ -7,7 +7,7 @@ interval in flight is lost or repeated.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -91,9 +91,51 @@ class Readings:
         self._store.close()
 
 
-def forget(folder: Folder, handler: str) -> None:
-    """A handler is there no more; should it come back, it is a new one."""
-    remove(_path(folder, handler))
+class Handlers:
+    """The last readings of all handlers of the process that sends; never raises."""
+
+    def __init__(self, folder: Folder, complain: Callable[[Exception], None]) -> None:
+        self._folder = folder
+        self._complain = complain
+        self._readings: dict[str, Readings] = {}
+
+    def of(self, handler: str) -> Readings | None:
+        """What a handler was handed over; None if that can't be kept."""
+        if handler not in self._readings:
+            try:
+                self._readings[handler] = Readings(self._folder, handler)
+            except OSError as error:
+                self._complain(error)
+        return self._readings.get(handler)
+
+    def keep(
+        self,
+        handler: str,
+        points: Sequence[Point],
+        readings: Sequence[Any],
+        time: float,
+        monotonic: float,
+    ) -> None:
+        """Note a round."""
+        kept = self.of(handler)
+        if kept is not None:
+            try:
+                kept.keep(points, readings, time, monotonic)
+            except OSError as error:
+                self._complain(error)
+
+    def forget(self, handler: str) -> None:
+        """A handler is there no more; should it come back, it is a new one."""
+        kept = self._readings.pop(handler, None)
+        if kept is not None:
+            kept.close()
+        remove(_path(self._folder, handler))
+
+    def close(self) -> None:
+        """Close all files."""
+        for kept in self._readings.values():
+            kept.close()
+        self._readings.clear()
 
 
 def _path(folder: Folder, handler: str) -> str:
