@@ -1,7 +1,8 @@
 """`Ledger`: which series has which cells of a store that this process writes.
 
 A slot is one, and so is what a handler was handed over last. Cells of a former writer
-are found again by the series' key.
+are found again by the series' key. Should there be two regions of one key, the first one
+counts, here and for all readers.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class Ledger:
             try:
                 if records.is_octave(region.about):
                     start, octave = region.about
-                    self._octaves.setdefault(start, {})[octave] = region
+                    self._octaves.setdefault(start, {}).setdefault(octave, region)
                 else:
-                    self._regions[records.read(region.about).key] = region
+                    self._regions.setdefault(records.read(region.about).key, region)
             except Exception:
                 continue  # of a newer version of the same format: left alone
 
@@ -50,16 +51,24 @@ class Ledger:
         None if this interrupts the allocation of another one.
         """
         key = Key(series.kind, series.name, series.labels)
-        region = self._regions.get(key)
+        about = records.written(series, meter, ttl)
+        region = self._region(self._regions, key, STAMP + SIZES[series.kind], about)
         if region is None:
-            size = STAMP + SIZES[series.kind]
-            made = self.store.allocate(size, records.written(series, meter, ttl))
-            if made is None:
-                return None
-            # Two threads, or a signal handler, may have come this way for one series.
-            region = self._regions.setdefault(key, made[0])
+            return None
         self.store.cells(region)[0] = stamp
         return self._cell(series.kind, region)
+
+    def _region(self, known: dict[Any, Region], key: Any, size: int, about: Any) -> Region | None:
+        """The region of a key, allocated if it is new."""
+        region = known.get(key)
+        if region is None:
+            with self.store.lock:
+                region = known.get(key)
+                if region is None:
+                    made = self.store.allocate(size, about)
+                    # A signal handler may have been here, too: the first one counts.
+                    region = None if made is None else known.setdefault(key, made)
+        return region
 
     def _cell(self, kind: str, region: Region) -> Any:
         cells = self.store.cells(region)[STAMP:]
@@ -68,14 +77,9 @@ class Ledger:
         octaves = self._octaves.setdefault(region.start, {})
 
         def allocate(octave: int) -> Cells:
-            known = octaves.get(octave)
-            if known is None:
-                about = records.octave_written(region.start, octave)
-                made = self.store.allocate(OCTAVE_SIZE, about)
-                if made is None:
-                    return None
-                known = octaves.setdefault(octave, made[0])
-            return self.store.cells(known)
+            about = records.octave_written(region.start, octave)
+            found = self._region(octaves, octave, OCTAVE_SIZE, about)
+            return None if found is None else self.store.cells(found)
 
         buckets = SharedBuckets(cells, allocate)
         for octave in list(octaves):

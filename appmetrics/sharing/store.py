@@ -53,7 +53,8 @@ class Store:
         self._chunks: list[Cells] = []
         self._read = 0
         self._end = HEADER
-        self._lock = threading.RLock()
+        #: Held while a region is allocated.
+        self.lock = threading.RLock()
         self._busy = False
         flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
         self._keys = self._cells = -1
@@ -113,12 +114,12 @@ class Store:
         self.regions.append(Region(start, size, about))
         self._end = max(self._end, start + size)
 
-    def allocate(self, size: int, about: Any) -> tuple[Region, Cells] | None:
+    def allocate(self, size: int, about: Any) -> Region | None:
         """A new region, all zero; None if its maker is interrupted in making one.
 
         Raises OSError if the disk is full or the file may not grow.
         """
-        with self._lock:
+        with self.lock:
             if self._busy:  # a signal handler, or a __del__, in the middle of this
                 return None
             self._busy = True
@@ -127,7 +128,7 @@ class Store:
             finally:
                 self._busy = False
 
-    def _allocate(self, size: int, about: Any) -> tuple[Region, Cells]:
+    def _allocate(self, size: int, about: Any) -> Region:
         per_chunk = CHUNK // CELL
         start = self._end
         if start // per_chunk != (start + size - 1) // per_chunk:
@@ -149,7 +150,7 @@ class Store:
         region = Region(start, size, about)
         self.regions.append(region)
         self._end = start + size
-        return region, self.cells(region)
+        return region
 
     def _grow(self) -> None:
         # Allocated before it is mapped: to touch a page of a sparse file on a full disk

@@ -39,6 +39,7 @@ class Reader:
         self.alive = False
         self.store = Store(path, write=False)
         self.events = EventReader(path)
+        self.keys: set[Key] = set()
         #: Of a distribution, by the first cell of its region: its octaves so far.
         self.octaves: dict[int, dict[int, Cells]] = {}
         self.header = self.store.header
@@ -218,12 +219,14 @@ class View:
             try:
                 if records.is_octave(region.about):
                     start, octave = region.about
-                    reader.octaves.setdefault(start, {})[octave] = cells
+                    reader.octaves.setdefault(start, {}).setdefault(octave, cells)
                     continue
                 about = records.read(region.about)
             except Exception:
                 continue  # of a newer version of the same format
-            self._point(about, reader).add(reader, cells, region.start)
+            if about.key not in reader.keys:
+                reader.keys.add(about.key)
+                self._point(about, reader).add(reader, cells, region.start)
 
     def _point(self, about: About, reader: Reader) -> Merged:
         worker = reader.number if about.series.merge == WORKER else None
