@@ -75,8 +75,9 @@ class Reporter:
     def serve(self) -> None:
         """At the first request in a process: start, as one that has work to do."""
         self._in_this_process()
-        self.sharing.join()
-        self.start()
+        if not master():
+            self.sharing.join()
+            self.start()
 
     def start(self) -> None:
         """Start the thread and the handlers in this process, unless they run."""

@@ -624,7 +624,7 @@ def run(code: str, folder: Path, errors: str = "") -> str:
         env=environment,
         timeout=60,
     )
-    assert errors in done.stderr if errors else done.stderr == ""
+    assert errors in done.stderr if errors else done.stderr == "", done.stderr
     return done.stdout
 
 
@@ -768,7 +768,7 @@ def test_a_forked_child_that_was_not_started_ends_in_silence(tmp_path: Path) -> 
         "        busy.set()\n"
         "        go.wait()\n"
         "        super().emit(samples)\n"
-        "handler = Busy(interval=0.05)\n"
+        "handler = Busy(interval=0.5)\n"
         "appmetrics.get_meter().add_handler(handler)\n"
         "appmetrics.start()\n"
         "busy.wait()\n"
