@@ -33,6 +33,8 @@ $(READY): setup.cfg pyproject.toml
 		$(RUN) -m pip install --quiet --editable ".[dev]"; }
 	@$(RUN) -m pip install --quiet --editable ".[uwsgi]" >/dev/null 2>&1 \
 		|| echo "!! uwsgi does not build here (it needs a C compiler): its tests are skipped"
+	@$(RUN) -m pip install --quiet --editable ".[zope]" >/dev/null 2>&1 \
+		|| echo "!! Zope does not install here: its tests are skipped"
 	@touch $@
 
 demo: $(READY)

@@ -42,6 +42,7 @@ HOW_TO_INSTALL = {
     "uwsgi-debian": "apt-get install uwsgi-core uwsgi-plugin-python3",
     "wrk": "apt-get install wrk",
     "uwsgi": "pip install uwsgi (needs a C compiler)",
+    "zope": "pip install 'Zope[wsgi]'",
 }
 
 
@@ -482,6 +483,55 @@ class DebianUWSGI(WsgiServer):
         packages = [f"--pythonpath={folder}" for folder in site.getsitepackages()]
         http = [f"--http-socket={HOST}:{self.port}", "--master", "--need-app", "--die-on-term"]
         return [program, "--plugin=python3", *packages, *http, f"--module={self.application}"]
+
+
+class Zope(Server):
+    """A stock Zope in an instance folder of its own, with four threads of waitress.
+
+    `make` writes the instance; what is to be changed in it is changed before the
+    start. ``path`` are folders of further modules.
+    """
+
+    def __init__(self, folder: Path, path: Sequence[Path] = ()) -> None:
+        # Its programs begin with the path of their interpreter: this one.
+        programs = [find_program("zope", name) for name in ("mkwsgiinstance", "runwsgi")]
+        if importlib.util.find_spec("Zope2") is None:
+            raise MissingServer("zope")
+        super().__init__(folder)
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self.instance = folder / "instance"
+        self.ini = self.instance / "etc" / "zope.ini"
+        self.environ = {"PYTHONPATH": os.pathsep.join(map(str, path))}
+        self.command = [programs[1], str(self.ini)]
+        self._make = [programs[0], "-d", str(self.instance), "-u", "admin:admin"]
+
+    def make(self) -> None:
+        """Make the instance, at a free port."""
+        subprocess.run(self._make, check=True, capture_output=True, timeout=60)
+        text = self.ini.read_text()
+        assert text.count("port = 8080\n") == 1
+        self.ini.write_text(text.replace("port = 8080\n", f"port = {self.port}\n"))
+
+    def script(self, text: str) -> str:
+        """What a script prints that ``zconsole run`` runs, which must end well."""
+        (self.folder / "script.py").write_text(text)
+        conf = self.ini.with_name("zope.conf")
+        done = subprocess.run(
+            [*_module("Zope2.utilities.zconsole"), "run", str(conf), "script.py"],
+            cwd=self.folder,
+            env={**os.environ, **self.environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def ready(self) -> bool:
+        """Whether it takes connections, which it does when all is loaded."""
+        return listening(self.port)
 
 
 def _module(name: str) -> list[str]:

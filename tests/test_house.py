@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,14 @@ def test_every_module_has_its_layer() -> None:
     }
     not_layers = {"appmetrics.__init__", "appmetrics.handlers", "appmetrics.handlers.__init__"}
     assert modules - placed - not_layers == set()
+
+
+def test_what_is_no_python_is_in_the_distribution() -> None:
+    """Pages, ini files and ZCML in the package are package data, so that a wheel has them."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    data = setup["options.package_data"]
+    patterns = data["*"].replace(",", " ").split()
+    files = [file for file in PACKAGE.rglob("*.*") if file.suffix not in (".py", ".pyc")]
+    left = [file.name for file in files if not any(map(file.match, patterns))]
+    assert left == [data["appmetrics"]]
