@@ -6,6 +6,7 @@ import io
 import logging
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from appmetrics.testing import Capture
 from appmetrics.wsgi import Middleware
 from wsgi_client import get
 
-pytest.importorskip("ZPublisher", reason="Zope is not installed")
+with warnings.catch_warnings():
+    # Zope before 5.9 imports cgi, which Python 3.11 and 3.12 warn of.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    pytest.importorskip("ZPublisher.HTTPRequest", reason="Zope is not installed")
 
 import transaction
 import ZODB
@@ -615,3 +619,20 @@ def test_the_cap_of_views_is_an_option(configured: Any) -> None:
     """max_views is that of the publication's names."""
     startup.configure({"max_views": "7"}, "")
     assert startup.names.most == 7
+
+
+# -- documentation -------------------------------------------------------------
+
+
+def test_all_is_documented() -> None:
+    """Each metric and each option stands on the page about web applications."""
+    hierarchy = Hierarchy(Registry())
+    database = new_database("main")
+    Databases(hierarchy).watch(database)
+    database.close()
+    ours = (name for name in appmetrics.hierarchy.hierarchy.registry.instruments)
+    names = [*hierarchy.registry.instruments, *(name for name in ours if name.startswith("zope."))]
+    names += [option.name for option in startup.OPTIONS]
+    page = (Path(__file__).parent.parent / "docs" / "web.md").read_text("utf-8")
+    assert len(names) > 15
+    assert [name for name in names if f"`{name}`" not in page] == []
