@@ -514,6 +514,17 @@ def test_a_chain_counts_once(hierarchy: Hierarchy, database: Any, activity: Acti
     assert numbers(hierarchy) == (2, 0, 2)
 
 
+def test_a_place_that_was_emptied_is_taken(
+    hierarchy: Hierarchy, database: Any, activity: Activity
+) -> None:
+    """However often the monitor is taken out, the next round puts one in."""
+    for _ in range(3 * MOST):
+        database.setActivityMonitor(None)
+        reading(hierarchy, "connections.open")
+        use(database)
+    assert numbers(hierarchy) == (0, 0, 3 * MOST)
+
+
 def test_the_chain_has_an_end(
     hierarchy: Hierarchy, database: Any, activity: Activity, caplog: pytest.LogCaptureFixture
 ) -> None:

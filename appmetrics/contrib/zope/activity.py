@@ -29,7 +29,8 @@ class Activity:
         self._loads = loads
         self._stores = stores
         self._closed = closed
-        self._attached = 0
+        self._stepped = 0
+        self._gave_up = False
         self._complained = False
         #: The numbers of a connection that have been counted already.
         self._seen: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
@@ -41,11 +42,11 @@ class Activity:
         present = database.getActivityMonitor()
         if isinstance(present, Monitor) and present.activity is self:
             return
-        if self._attached <= MOST:
-            self._attached += 1
+        if present is None or self._stepped < MOST:
+            self._stepped += present is not None
             database.setActivityMonitor(Monitor(self, present))
-        elif self._attached == MOST + 1:
-            self._attached += 1
+        elif not self._gave_up:
+            self._gave_up = True
             log.warning(
                 "the activity monitor of %s is replaced again and again, now by %s;"
                 " its loads and stores are no longer counted",
