@@ -548,7 +548,7 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     configurator = appmetrics.config.Configurator(world.hierarchy, world.reporter)
     monkeypatch.setattr(common, "configurator", configurator)
     monkeypatch.setattr(startup.reporter, "start", world.reporter.start)
-    monkeypatch.setattr(publication, "names", views.ViewNames())
+    monkeypatch.setattr(startup, "names", views.ViewNames())
     monkeypatch.delenv("APPMETRICS_CONFIG", raising=False)
     yield world
     world.stop()
