@@ -145,8 +145,9 @@ class Reporter:
 
     def _leave(self, deadline: float) -> bool:
         """Whether there is to be a last round: while others live, one of them goes on."""
-        if self.sharing.joined:
-            self.sharing.refresh()
+        if self._reports and not master():
+            self.sharing.join()  # if it has not come to that yet
+        self.sharing.refresh()
         return self.sharing.leave(max(0.0, deadline - time.monotonic()) / 2)
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> bool:

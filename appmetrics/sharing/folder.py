@@ -174,23 +174,13 @@ class Folder:
         return False
 
     def _clear(self) -> None:
-        """Begin a new generation: all numbers start at zero."""
+        """Let all numbers start at zero."""
         for name in os.listdir(self.path):
             base, suffix = os.path.splitext(name)
             if suffix in (".keys", ".cells") or name.endswith((".events", ".events-before")):
                 remove(self.file(base))
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.file(name))
-        fresh = self.file("generation.new")
-        Path(fresh).write_text(os.urandom(16).hex())
-        os.replace(fresh, self.file("generation"))
-
-    def generation(self) -> str:
-        """A word that changes when the numbers start anew; empty before the first claim."""
-        try:
-            return Path(self.file("generation")).read_text()
-        except FileNotFoundError:
-            return ""
 
 
 def default_folder(key: str) -> str:

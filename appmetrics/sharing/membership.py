@@ -88,8 +88,7 @@ class Sharing:
             log.warning("processes and reporter of [metrics] change when the process is restarted")
             return
         self.processes, self.reporter, self.key = wanted
-        self._begin()
-        self.version += 1
+        self._forget()
 
     # -- what others ask -----------------------------------------------------
 
@@ -340,20 +339,11 @@ class Sharing:
         has. Then `sends` is true, and `points` are still those of the group.
         """
         with self._lock:
-            slot, folder, view = self._slot, self._folder, self._view
-            if slot is None or folder is None or view is None:
+            folder, view = self._folder, self._view
+            if folder is None or view is None or not self._merges:
                 return self.sends
-            # Somebody else may have the slot at once: nothing is to be stored there.
-            registry = self.hierarchy.registry
-            registry.on_point = _nothing
-            for point in list(registry.points):
-                if isinstance(point, Instrument):
-                    point.renew(keep=True)
-            self._slot = None
             try:
-                last = slot.release(folder)
-                if not self._merges:
-                    return True
+                last = self._let_go(folder)
                 if not last or not (self.is_sidecar or self.reporter == LEADER):
                     return False
                 view.keep_own()
@@ -361,6 +351,19 @@ class Sharing:
             except OSError as error:
                 self._complain(error)
             return self._leading is not None
+
+    def _let_go(self, folder: Folder) -> bool:
+        """Give up the slot; whether nobody else is alive."""
+        slot, self._slot = self._slot, None
+        if slot is None:
+            return False
+        # Somebody else may have it at once: nothing is to be stored there.
+        registry = self.hierarchy.registry
+        registry.on_point = _nothing
+        for point in list(registry.points):
+            if isinstance(point, Instrument):
+                point.renew(keep=True)
+        return slot.release(folder)
 
     def _lead(self, folder: Folder, patience: float = 0.0) -> None:
         """Become the leader, unless another one is."""
@@ -379,14 +382,11 @@ class Sharing:
     def close(self) -> None:
         """After `leave` and the last round: let go of what is still held."""
         with self._lock:
-            if self._handlers is not None:
-                self._handlers.close()
+            if self._folder is not None:
+                self._let_go(self._folder)
             if self._leading is not None:
                 self._leading.release()
-            if self._number is not None:
-                self._number.forget()
-            self._begin()
-            self.version += 1
+            self._forget()
 
     def after_fork(self) -> None:
         """In a forked child: slot and locks are the parent's."""
@@ -395,15 +395,21 @@ class Sharing:
             self._slot.forget()
         if self._leading is not None:
             self._leading.forget()
-        if self._number is not None:
-            self._number.forget()
-        if self._handlers is not None:
-            self._handlers.close()
         self._at_fork = {
             id(point): point.read()
             for point in self.hierarchy.registry.points
             if not isinstance(point, Instrument) and point.series.kind == COUNTER
         }
+        self._forget()
+
+    def _forget(self) -> None:
+        """Close what is open, and begin anew."""
+        if self._view is not None:
+            self._view.close()
+        if self._handlers is not None:
+            self._handlers.close()
+        if self._number is not None:
+            self._number.forget()
         self._begin()
         self.version += 1
 

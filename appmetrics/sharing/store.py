@@ -82,6 +82,13 @@ class Store:
         place //= CELL
         return self._chunks[chunk][place : place + region.size]
 
+    def replaced(self) -> bool:
+        """Whether there are other files at this path by now, or none."""
+        try:
+            return os.stat(f"{self.path}.keys").st_ino != os.fstat(self._keys).st_ino
+        except FileNotFoundError:
+            return True
+
     def refresh(self) -> int:
         """Take in regions that are new; returns the index of the first of them."""
         known = len(self.regions)

@@ -27,7 +27,8 @@ FORGOTTEN = 3600.0
 #: The merge mode and the label of gauges that are shown for each process.
 WORKER = "worker"
 
-Place = tuple["Reader", Cells]
+#: What a slot has of a series: its cells, and the first one's number.
+Place = tuple["Reader", Cells, int]
 
 
 class Reader:
@@ -71,11 +72,15 @@ class Merged:
 
     def add(self, reader: Reader, cells: Cells, start: int) -> None:
         """Take in what a slot has of it."""
-        self._places = (*self._places, (reader, cells))
+        self._places = (*self._places, (reader, cells, start))
+
+    def drop(self, reader: Reader) -> None:
+        """Forget what a slot had of it."""
+        self._places = tuple(place for place in self._places if place[0] is not reader)
 
     def declared(self) -> bool:
         """Whether any living process declares it."""
-        return any(reader.declares(cells) for reader, cells in self._places)
+        return any(reader.declares(cells) for reader, cells, _ in self._places)
 
     def read(self) -> Any:
         """The merged value of now; None if there is none."""
@@ -91,7 +96,7 @@ class MergedCounter(Merged):
 
     def merged(self) -> float:
         total = 0.0
-        for _, cells in self._places:
+        for _, cells, _ in self._places:
             total += cells[STAMP]
         return records.whole(finite(total))
 
@@ -100,7 +105,7 @@ class MergedGauge(Merged):
     """The sum, the greatest or the least of the living."""
 
     def merged(self) -> float | None:
-        values = [cells[STAMP] for reader, cells in self._places if reader.alive]
+        values = [cells[STAMP] for reader, cells, _ in self._places if reader.alive]
         values = [value for value in values if value == value]
         if not values:
             return None
@@ -112,25 +117,16 @@ class MergedGauge(Merged):
 class MergedDistribution(Merged):
     """Buckets and sums of all slots, added."""
 
-    def __init__(self, about: About, series: Series) -> None:
-        super().__init__(about, series)
-        self._octaves: tuple[dict[int, Cells], ...] = ()
-
-    def add(self, reader: Reader, cells: Cells, start: int) -> None:
-        super().add(reader, cells, start)
-        self._octaves = (*self._octaves, reader.octaves.setdefault(start, {}))
-
     def merged(self) -> Distribution:
         special = [0, 0, 0]
         total = 0.0
-        for _, cells in self._places:
+        sums: dict[int, list[int]] = {}
+        for reader, cells, start in self._places:
             for index in range(3):
                 special[index] += int(cells[STAMP + index])
             total += cells[STAMP + 3]
-        sums: dict[int, list[int]] = {}
-        for octaves in self._octaves:
-            for octave, cells in list(octaves.items()):
-                counts = list(map(int, cells))
+            for octave, buckets in list(reader.octaves.get(start, {}).items()):
+                counts = list(map(int, buckets))
                 known = sums.get(octave)
                 sums[octave] = counts if known is None else [a + b for a, b in zip(known, counts)]
         return Distribution(sums, tuple(special), finite(total))
@@ -139,17 +135,10 @@ class MergedDistribution(Merged):
 class MergedState(Merged):
     """The worst of the living, by its number; the newest of several that are as bad."""
 
-    def __init__(self, about: About, series: Series) -> None:
-        super().__init__(about, series)
-        self._cells: tuple[tuple[Reader, StateCell], ...] = ()
-        self.now = 0.0
-
-    def add(self, reader: Reader, cells: Cells, start: int) -> None:
-        super().add(reader, cells, start)
-        self._cells = (*self._cells, (reader, StateCell(cells[STAMP:])))
+    now = 0.0
 
     def merged(self) -> StateValue | None:
-        found = [cell[0] for reader, cell in self._cells if reader.alive]
+        found = [StateCell(cells[STAMP:])[0] for reader, cells, _ in self._places if reader.alive]
         values = [
             (value.number, when, value)
             for state in found
@@ -170,12 +159,11 @@ _MERGED: dict[str, type[Merged]] = {
 
 
 class View:
-    """All slots of one generation. ``points`` only grows, as the registry's does."""
+    """All slots of a folder. ``points`` only grows, as the registry's does."""
 
     def __init__(self, folder: Folder, own: int | None) -> None:
         self.folder = folder
         self.own = own
-        self.generation = folder.generation()
         self.points: list[Point] = []
         self.readers: dict[int, Reader] = {}
         self._merged: dict[tuple[Key, int | None], Merged] = {}
@@ -187,6 +175,10 @@ class View:
         for number in self.folder.slots():
             reader = self.readers.get(number)
             try:
+                if reader is not None and reader.store.replaced():
+                    # It was set aside by its next owner.
+                    self._drop(reader)
+                    reader = None
                 if reader is None:
                     reader = Reader(self.folder, number)
                     if not len(reader.header):
@@ -212,6 +204,18 @@ class View:
     def alive(self) -> list[Reader]:
         """The slots of living processes."""
         return [reader for reader in self.readers.values() if reader.alive]
+
+    def _drop(self, reader: Reader) -> None:
+        del self.readers[reader.number]
+        for point in self._merged.values():
+            point.drop(reader)
+        reader.store.close()
+
+    def close(self) -> None:
+        """Close all files; what has been mapped can still be read."""
+        for reader in self.readers.values():
+            reader.store.close()
+        self.readers.clear()
 
     def _take(self, reader: Reader, first: int) -> None:
         for region in reader.store.regions[first:]:
