@@ -8,10 +8,11 @@ returns; its thread is left to it and a new one goes on with the others.
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from queue import Empty, SimpleQueue
+from queue import Empty
 
 from .errors import describe
 
@@ -28,7 +29,7 @@ class _Run:
 
     def __init__(self, todo: list[str]) -> None:
         self.todo = todo
-        self.done: SimpleQueue[str] = SimpleQueue()
+        self.done: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.lock = threading.Lock()
         self.finished = 0
         self.abandoned = False
@@ -80,7 +81,7 @@ class Callbacks:
             deadline = max(deadline, time.monotonic() + LAST_MOMENT)
 
     @staticmethod
-    def _wait(number: int, done: SimpleQueue[str], deadline: float) -> None:
+    def _wait(number: int, done: queue.SimpleQueue[str], deadline: float) -> None:
         try:
             for _ in range(number):
                 done.get(timeout=max(0.0, deadline - time.monotonic()))

@@ -7,8 +7,12 @@ Pure text: nothing here knows where it is printed. What machines read is made by
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
+
+#: ``//user:password@``; a password may contain what a URL must not.
+_PASSWORD = re.compile(r"(//[^/\s:@]*):[^\s/]*@")
 
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -25,6 +29,11 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
+
+
+def without_passwords(text: str) -> str:
+    """The text with ``...`` for the passwords of URLs in it."""
+    return _PASSWORD.sub(r"\1:...@", text)
 
 
 def title(name: str, labels: Iterable[tuple[str, str]] = ()) -> str:

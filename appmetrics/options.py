@@ -167,6 +167,16 @@ def _address(value: object) -> tuple[str, int]:
     return host, integer(0, 65535)(number)
 
 
+def _listening(value: object) -> tuple[str, int] | str:
+    if not isinstance(value, str) or not value.strip().startswith("unix:"):
+        return _address(value)
+    path = value.strip().removeprefix("unix:")
+    # What the kernel takes: sun_path in unix(7), less the closing zero.
+    if not path or "\0" in path or len(os.fsencode(path)) > 103:
+        raise Refused("the path of a Unix socket has 1 to 103 bytes")
+    return f"unix:{os.path.expanduser(path)}"
+
+
 def _listed(value: object) -> tuple[str, ...]:
     parts = re.split(r"[,\n]", value) if isinstance(value, str) else value
     if isinstance(parts, Mapping) or not isinstance(parts, Iterable):
@@ -266,6 +276,10 @@ size = Converter("a size in bytes such as 65536, 64k or 10M", _size)
 port = Converter("a port from 1 to 65535", integer(1, 65535))
 #: (host, port); port 0 lets the system choose one to listen on.
 address = Converter("host:port such as 127.0.0.1:9464 or [::1]:9464", _address)
+#: The same, or ``unix:`` and the path of a Unix socket, as text.
+listening = Converter(
+    "host:port such as 127.0.0.1:9464 or [::1]:9464, or unix:/path/of/a/socket", _listening
+)
 #: Words, separated by commas or newlines, as a tuple.
 names = Converter("names separated by commas", _names)
 #: Patterns such as ``shop.*``, separated by commas or newlines, as a tuple.

@@ -12,10 +12,11 @@ import atexit
 import logging
 import math
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any
 
 from .callbacks import Callbacks
@@ -32,6 +33,7 @@ log = logging.getLogger("appmetrics")
 
 INTERVAL = 10.0
 FLUSH_TIMEOUT = 5.0
+HEARTBEAT = "appserver"
 #: How long a round waits for callback gauges, in seconds.
 CALLBACK_TIMEOUT = 1.0
 
@@ -45,6 +47,7 @@ class Reporter:
     """
 
     _thread: threading.Thread | None
+    _signal: queue.SimpleQueue[None]
 
     def __init__(self, hierarchy: Hierarchy, sharing: Sharing | None = None) -> None:
         self.hierarchy = hierarchy
@@ -53,6 +56,8 @@ class Reporter:
         self.interval = INTERVAL
         self.flush_timeout = FLUSH_TIMEOUT
         self.jobs: list[Callable[[], None]] = []
+        #: What the state of an application instance is called; empty for none.
+        self.heartbeat = HEARTBEAT
         self.callbacks = Callbacks()
         self.skipped = 0
         #: What the configuration layer put in force, for ``explain``.
@@ -92,6 +97,8 @@ class Reporter:
             self._stopped = -1
             self._reports = True
             self._started = self.clock.monotonic()
+            # gevent may have replaced threads and queues meanwhile: not one of each kind.
+            self._signal = queue.SimpleQueue()
             self._sync()
             thread = threading.Thread(target=self._run, name="appmetrics-reporter", daemon=True)
             self._thread = thread
@@ -101,6 +108,11 @@ class Reporter:
                 # No more threads, or the interpreter is shutting down.
                 self._thread = None
                 log.error("the reporter can't start: %s", error)
+
+    @property
+    def started(self) -> bool:
+        """Whether `start` was called in this process, `stop` or not."""
+        return self._thread is not None or self._stopped != -1
 
     def stop(self, timeout: float | None = None) -> bool:
         """A last round, then work off all queues and close all handlers.
@@ -177,7 +189,7 @@ class Reporter:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.RLock()
-        self._signal: SimpleQueue[None] = SimpleQueue()
+        self._signal = queue.SimpleQueue()
         self._thread = None
         self._running = False
         self._stopped = -1

@@ -63,7 +63,7 @@ def _as_text(option: Option) -> str:
         text = "yes" if value else "no"
     elif option.convert is options.level:
         text = levels.name(value)
-    elif option.convert is options.address:
+    elif option.convert in (options.address, options.listening):
         text = ":".join(map(str, value))
     elif option.convert is options.size:
         text = _size(value)

@@ -39,6 +39,7 @@ HOW_TO_INSTALL = {
     "chromium": "apt-get install chromium, and pip install playwright",
     "waitress": "pip install waitress",
     "gunicorn": "pip install gunicorn",
+    "gevent": "pip install gevent",
     "uwsgi-debian": "apt-get install uwsgi-core uwsgi-plugin-python3",
     "wrk": "apt-get install wrk",
     "uwsgi": "pip install uwsgi (needs a C compiler)",
@@ -535,9 +536,14 @@ class Zope(Server):
 
 
 def _module(name: str) -> list[str]:
+    need_module(name)
+    return [sys.executable, "-m", name]
+
+
+def need_module(name: str) -> None:
+    """Raises MissingServer for a server's module that is not installed."""
     if importlib.util.find_spec(name) is None:
         raise MissingServer(name)
-    return [sys.executable, "-m", name]
 
 
 def promtool_complaints(text: str) -> list[str]:

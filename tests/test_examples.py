@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 
 #: Options of [metrics] that most configurations do without.
-SPECIAL = {"filters", "max_children", "scales_counters"}
+SPECIAL = {"faulthandler_signal", "filters", "max_children", "scales_counters", "sigterm"}
 
 
 def run(*command: str, cwd: Path, **environ: str) -> str:

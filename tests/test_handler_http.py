@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from appmetrics.handlers import http
-from appmetrics.handlers.http import MAX_REQUESTS, HttpHandler
+from appmetrics.handlers.http import HttpHandler
 from appmetrics.testing import World
+from appmetrics.wsgi import listener
+from appmetrics.wsgi.listener import MAX_REQUESTS
 from servers import wait_for
 
 
@@ -144,7 +145,7 @@ def test_slow_clients_do_not_shut_out_the_others(
     handler = serve()
     clients = [connected(handler) for _ in range(MAX_REQUESTS)]
     wait_for(lambda: handler._server and len(handler._server._open) == MAX_REQUESTS)
-    monkeypatch.setattr(http, "CLIENT_TIMEOUT", 0.0)
+    monkeypatch.setattr(listener, "CLIENT_TIMEOUT", 0.0)
     assert "appmetrics_rejected" in fetch(handler.target())
     for client in clients:
         client.close()
@@ -186,7 +187,7 @@ def no_more_threads(thread: threading.Thread) -> None:
 def test_a_forked_child_does_not_keep_the_port() -> None:
     """It closes its copy of the listening socket."""
     handler = HttpHandler(name="http", listen=("127.0.0.1", 0))
-    handler._server = http._Server(handler.listen, handler.app)
+    handler._server = listener.listen_on(handler.listen, handler.app)
     listening = handler._server.socket
     handler.after_fork()
     assert handler._server is None

@@ -17,6 +17,7 @@ import pytest
 import appmetrics
 from appmetrics.config import Configurator, check_file
 from appmetrics.contrib import common, paste
+from appmetrics.errors import ConfigError
 from appmetrics.testing import World
 from wsgi_client import EXAMPLES, get
 
@@ -108,6 +109,19 @@ def test_the_page_is_mounted_where_asked(configured: Configurator, ini: Callable
     assert get(app, "/numbers")[0] == "401 Unauthorized"
     assert "http_requests" in get(app, "/numbers", HTTP_AUTHORIZATION="Bearer hush")[1]
     assert get(app, "/metrics")[1] == "Hello.\n"
+
+
+def test_the_debug_pages_are_mounted_where_asked(
+    configured: Configurator, ini: Callable[..., str]
+) -> None:
+    """With debug they are there, with a token; without a configuration, too."""
+    text = INI.partition("[metrics]")[0]
+    wanted = {"path = /metrics": "debug = /inside\ntoken = hush"}
+    app = load(ini(text=text, **wanted))
+    assert get(app, "/inside/requests")[0] == "401 Unauthorized"
+    assert "in flight" in get(app, "/inside/requests", HTTP_AUTHORIZATION="Bearer hush")[1]
+    with pytest.raises(ConfigError, match="token"):
+        load(ini("without.ini", text=text, **{"path = /metrics": "debug = /inside"}))
 
 
 def test_requests_are_counted(

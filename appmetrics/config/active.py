@@ -19,12 +19,15 @@ from .. import collectors
 from ..errors import ConfigError, Problem
 from ..handlers.base import Handler
 from ..hierarchy import Hierarchy, hierarchy
+from ..live.slow import SlowLog
 from ..reporter import Reporter, reporter
 from ..version import __version__
+from . import signals
 from .build import Built
 from .changes import differences
 from .check import DictSource
 from .files import Content, Examined, Signature, examine, examine_file, read, signature
+from .masking import shown
 from .plan import Plan
 from .wording import described
 
@@ -79,6 +82,17 @@ class Loaded:
         """Whether the file that was loaded is no longer there."""
         return self.content is not None and signature(self.path) is None
 
+    def shown(self) -> dict[str, Any]:
+        """What is in force and where it is from, without secrets; JSON-ready."""
+        return {
+            "source": self.source,
+            "path": self.path,
+            "loaded": self.time,
+            "warnings": [str(warning) for warning in self.warnings],
+            "refused": str(self.refused) if self.refused else None,
+            **shown(self.plan),
+        }
+
     @property
     def watched(self) -> bool:
         """Whether a change of the file will be noticed."""
@@ -92,6 +106,7 @@ class Configurator:
         self._hierarchy = hierarchy
         self._reporter = reporter
         self._loaded: Loaded | None = None
+        self._slow = SlowLog(hierarchy)
         #: States of the file that have been dealt with, or seen once.
         self._done: Signature | None = None
         self._pending: Signature | None = None
@@ -186,6 +201,7 @@ class Configurator:
         former = old.plan.options["collectors"] if old else ()
         collectors.uninstall([each for each in former if each not in wanted], self._hierarchy)
         collectors.install(wanted, self._hierarchy)
+        signals.install(built.plan.options["faulthandler_signal"], built.plan.options["sigterm"])
         self._done = self._pending = content.signature if content else None
         self._reporter.wake()
         self._log(old, self._loaded, str(self._reporter.sharing))
@@ -201,7 +217,11 @@ class Configurator:
             options["processes"], options["reporter"], os.path.realpath(path) if path else ""
         )
         self._hierarchy.configure(built.settings, options["scales_counters"])
-        jobs = [job for job in self._reporter.jobs if job != self.watch]
+        self._reporter.heartbeat = options["heartbeat"]
+        self._slow.set(options["slow_timeout"], options["slow_interval"])
+        jobs = [job for job in self._reporter.jobs if job not in (self.watch, self._slow.look)]
+        if options["slow_timeout"] is not None:
+            jobs.append(self._slow.look)
         if options["watch"] and self._loaded and self._loaded.path:
             jobs.append(self.watch)
         self._reporter.jobs = jobs

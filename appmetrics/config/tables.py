@@ -22,8 +22,10 @@ from ..options import (
     names,
     path,
     period,
+    text,
 )
 from ..sharing import AUTO, EACH, LEADER, OFF, SIDECAR
+from .signals import signal_name
 
 
 def _collectors(value: object) -> tuple[str, ...]:
@@ -45,6 +47,18 @@ def _processes(value: object) -> str:
 
 _PROCESSES = Converter(f"{AUTO}, {OFF} or the path of a folder", _processes)
 
+
+def _heartbeat(value: object) -> str:
+    name = str(text(value) if value not in (False, None) else "").strip()
+    if name.lower() in ("", "off", "no", "false"):
+        return ""
+    if not all(name.split(".")) or name.split() != [name]:
+        raise ValueError
+    return name
+
+
+_HEARTBEAT = Converter("a name such as appserver, or off", _heartbeat)
+
 _LABELS = Option("labels", mapping, {}, "Common labels of all series below: env=prod, team=web.")
 _HANDLERS = Option("handlers", names, (), "Names of [metrics.handler.NAME] sections.")
 _FILTERS = Option("filters", names, (), "Names of [metrics.filter.NAME] sections, in order.")
@@ -62,6 +76,11 @@ METRICS = (
     Option("watch", boolean, False, "Read the file again when it has changed."),
     Option("flush_timeout", duration, 5.0, "Seconds that the last round may take at exit."),
     Option("scales_counters", globs, (), "Plain scales stats, by dotted name, that are counters."),
+    Option("heartbeat", _HEARTBEAT, "appserver", "State of an application instance; off: none."),
+    Option("slow_timeout", period, None, "Requests older than this are logged with their stack."),
+    Option("slow_interval", period, 10.0, "Seconds between two log lines about the same request."),
+    Option("faulthandler_signal", signal_name, "", "Signal that writes all stacks to stderr."),
+    Option("sigterm", choice("default", "exit"), "default", "exit: SIGTERM ends like Ctrl-C."),
     Option("max_children", integer(1), 1000, "Label sets per instrument; one takes the others."),
 )
 

@@ -33,6 +33,7 @@ ACCESS = (
 OPTIONS = (
     CONFIG,
     Option("path", text, "", "Where the metrics are shown, such as /metrics; nowhere if empty."),
+    Option("debug", text, "", "Where the debug pages are, such as /debug; needs a token."),
     *ACCESS,
     Option(
         "queue_header", text, "", "Header with a request's time of arrival, set by a trusted proxy."
@@ -55,11 +56,13 @@ def read(
 
 
 def middleware(app: WSGIApplication, options: Mapping[str, Any]) -> Middleware:
-    """The middleware around an application. Raises ConfigError for networks that are none."""
+    """The middleware around an application. Raises ConfigError for networks that are none, or
+    debug pages without a token."""
     try:
         return Middleware(
             app,
             metrics=options["path"] or None,
+            debug=options["debug"] or None,
             token=options["token"],
             allow=options["allow"],
             queue_header=options["queue_header"],

@@ -39,7 +39,7 @@ def filter_app(
     """
     options = common.read(local_conf, _place(global_conf, "appmetrics-routing#wsgi"))
     configured = _configure(options["config"], global_conf)
-    if not configured and not options["path"]:
+    if not configured and not options["path"] and not options["debug"]:
         _warn()
         return app
     return common.middleware(app, options)

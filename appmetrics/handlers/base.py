@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any, ClassVar, NamedTuple
 
 from ..clock import SYSTEM, Clock
@@ -81,6 +82,7 @@ class Handler:
     everywhere: ClassVar[bool] = False
 
     _thread: threading.Thread | None
+    _signal: queue.SimpleQueue[None]
 
     def __init__(
         self,
@@ -186,6 +188,10 @@ class Handler:
         self._in_this_process()
         if self.threaded and not self._alive():
             self._stopping = False
+            # See `Reporter.start`.
+            self._signal = queue.SimpleQueue()
+            if self._rounds or self._events:
+                self._signal.put(None)
             thread = threading.Thread(target=self._run, name=f"appmetrics-{self.name}", daemon=True)
             self._thread = thread
             try:
@@ -219,7 +225,7 @@ class Handler:
             self._work()
             return True
         deadline = time.monotonic() + timeout
-        done: SimpleQueue[None] = SimpleQueue()
+        done: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters.append(done)
         self._wake()
         try:
@@ -285,10 +291,10 @@ class Handler:
         self._thread = None
         self._rounds: deque[Batch] = deque()
         self._events: deque[Sample] = deque(maxlen=MAX_EVENTS)
-        self._waiters: deque[SimpleQueue[None]] = deque()
+        self._waiters: deque[queue.SimpleQueue[None]] = deque()
         # SimpleQueue, not Event or Condition: its put() is reentrant, so an
         # event may be recorded in a signal handler.
-        self._signal: SimpleQueue[None] = SimpleQueue()
+        self._signal = queue.SimpleQueue()
         # Held by whoever works: the worker, or without one the caller.
         self._working = threading.RLock()
         self._inside = False

@@ -7,9 +7,6 @@ in ``exposition``; listening on a port of its own is the ``http`` handler's.
 
 from __future__ import annotations
 
-import base64
-import hmac
-import ipaddress
 import json
 import os
 import socket
@@ -21,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from ..display import without_passwords
 from ..explain import explain
 from ..exposition import tree
 from ..exposition.prometheus import Exposition
@@ -29,6 +27,7 @@ from ..reporter import Reporter, reporter
 from ..sample import KINDS, Sample, Series
 from ..selection import Selection
 from ..version import __version__
+from .access import REFUSALS, Access, challenge
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -90,16 +89,13 @@ class MetricsApp:
         self.handler = handler or _Reader(name="metrics-app")
         self.reporter = reporter
         self.bounds = None if bounds is None else tuple(bounds)
-        self.token = token
-        self.allow = [ipaddress.ip_network(network) for network in allow]
+        self._access = Access(token, allow)
         self._documents: dict[str, _Document] = {}
         self._pid = 0
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         status, content_type, body = self._answer(environ)
-        headers = [("Content-Type", content_type), *_HEADERS]
-        if status.startswith("401"):
-            headers.append(("WWW-Authenticate", 'Basic realm="appmetrics"'))
+        headers = [("Content-Type", content_type), *_HEADERS, *challenge(status)]
         if isinstance(body, str):
             whole = body.encode("utf-8", "replace")
             headers.append(("Content-Length", str(len(whole))))
@@ -114,14 +110,9 @@ class MetricsApp:
         plain = "text/plain; charset=utf-8"
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return "405 Method Not Allowed", plain, "Only GET and HEAD are served here.\n"
-        if not self._near_enough(environ):
-            return "403 Forbidden", plain, "These metrics are not for you.\n"
-        if self.token and not hmac.compare_digest(_secret(environ), self.token.encode()):
-            return (
-                "401 Unauthorized",
-                plain,
-                "These metrics need the token, as password or bearer.\n",
-            )
+        refused = self._access.refusal(environ)
+        if refused:
+            return refused, plain, REFUSALS[refused]
         arguments = parse_qs(environ.get("QUERY_STRING", ""), errors="replace")
         asked = arguments.get("explain")
         if asked:
@@ -140,18 +131,6 @@ class MetricsApp:
         if format == "html":
             return "200 OK", _HTML, _page()
         return self._data(format, _wanted(arguments.get("query", [""])[0]))
-
-    def _near_enough(self, environ: WSGIEnvironment) -> bool:
-        if self.allow:
-            # Behind a proxy every request has the proxy's address.
-            if "HTTP_X_FORWARDED_FOR" in environ or "HTTP_FORWARDED" in environ:
-                return False
-            try:
-                address = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
-            except ValueError:
-                return False
-            return any(address in network for network in self.allow)
-        return True
 
     def _data(
         self, format: str, wanted: Callable[[Series], bool] | None
@@ -230,29 +209,18 @@ def handler_table(reporter: Reporter) -> list[dict[str, Any]]:
         {
             "name": handler.name,
             "class": type(handler).__name__,
-            "target": shown_target(handler),
+            "target": without_passwords(shown_target(handler)),
             "interval": None if handler.pull else handler.interval or reporter.interval,
             "sent": handler.stats.sent,
             "dropped": handler.stats.dropped,
             "errors": handler.stats.errors,
             "queue": handler.queued,
             "last_sent": handler.stats.last_sent,
-            "last_error": handler.stats.last_error,
+            "last_error": without_passwords(handler.stats.last_error),
             "last_error_time": handler.stats.last_error_time,
         }
         for handler in (route.handler for route in reporter.routes())
     ]
-
-
-def _secret(environ: WSGIEnvironment) -> bytes:
-    """What a scraper gives as bearer token, and a browser as password of any user."""
-    scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() != "basic":
-        return given.encode("latin-1", "replace") if scheme.lower() == "bearer" else b""
-    try:
-        return base64.b64decode(given.strip(), validate=True).partition(b":")[2]
-    except ValueError:
-        return b""
 
 
 def _negotiate(accept: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections.abc import Iterable
 from os import getpid
 from time import perf_counter
@@ -17,9 +16,12 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from ..instruments import Timer
+from ..live import inflight
 from ..meter import Meter
 from ..reporter import Reporter, reporter
+from . import heartbeat, starting
 from .app import MetricsApp
+from .debug import DebugApp
 from .exchange import NO_VIEW, Exchange, Request, length
 
 if TYPE_CHECKING:
@@ -49,8 +51,8 @@ _UNCONFIGURED = (
 #: Reporters for which this has been said.
 _warned: WeakSet[Reporter] = WeakSet()
 
-#: By process id: a lock that another thread held at a fork is never asked for again.
-_gates: dict[int, threading.Lock] = {}
+#: Looked up here, with each request.
+_in_flight, _MOST = inflight.TABLE, inflight.MOST
 
 
 class Middleware:
@@ -67,8 +69,10 @@ class Middleware:
     request is measured once.
 
     With ``metrics``, a path such as ``"/metrics"``, a `MetricsApp` answers there,
-    unmeasured and protected by ``token`` and ``allow``. The first request in a
-    process starts the ``reporter``.
+    unmeasured and protected by ``token`` and ``allow``; with ``debug``, a path such as
+    ``"/debug"``, a `DebugApp`, which needs the token. The first request in a process
+    starts the ``reporter``, and where a server is recognised it is started before,
+    see `starting`. Raises ValueError for ``debug`` without a ``token``.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Middleware:
         app: WSGIApplication,
         *,
         metrics: str | None = None,
+        debug: str | None = None,
         token: str = "",
         allow: Iterable[str] = (),
         queue_header: str = "",
@@ -84,22 +89,30 @@ class Middleware:
     ) -> None:
         self.app = app
         self.reporter = reporter
-        self._metrics: MetricsApp | None = None
-        self._paths: tuple[str, ...] = ()
+        #: What answers by itself, by path.
+        self._mounted: dict[str, WSGIApplication] = {}
         if metrics:
             path = "/" + metrics.strip("/")
-            self._paths = (path, path + "/")
-            self._metrics = MetricsApp(token=token, allow=allow, reporter=reporter)
+            page = MetricsApp(token=token, allow=allow, reporter=reporter)
+            self._mounted |= {path: page, path + "/": page}
+        self._shows = bool(metrics)
+        if debug:
+            pages = DebugApp(debug, token=token, allow=allow, reporter=reporter)
+            self._mounted |= dict.fromkeys(pages.paths, pages)
         self._queue_key = "HTTP_" + queue_header.upper().replace("-", "_")
         self._measures = _Measures(reporter.hierarchy.get_meter(meter), bool(queue_header))
         self._pid = 0
         self._complained = False
+        self._heartbeat = heartbeat.install(reporter)
+        starting.expect(reporter)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self._pid != getpid():
             self._begin()
-        if self._metrics is not None and environ.get("PATH_INFO") in self._paths:
-            return self._metrics(environ, start_response)
+        if self._mounted:
+            page = self._mounted.get(environ.get("PATH_INFO", ""))
+            if page is not None:
+                return page(environ, start_response)
         exchange = self._open(environ, start_response)
         if exchange is None:
             return self.app(environ, start_response)
@@ -115,12 +128,14 @@ class Middleware:
         """At the first request in this process, also after a fork that nobody told of."""
         pid = getpid()
         # Everybody waits: after a fork, what is counted before the reporter knows is lost.
-        with _gates.setdefault(pid, threading.Lock()):
+        with starting.gate():
             if self._pid == pid:
                 return
             try:
+                inflight.begin()
                 self.reporter.serve()
-                if self._metrics is None and not self.reporter.hierarchy.handlers():
+                self._heartbeat()
+                if not self._shows and not self.reporter.hierarchy.handlers():
                     self._warn()
             except Exception:
                 self.complain()
@@ -152,6 +167,8 @@ class Middleware:
             exchange = Exchange(self, request, length(size) if size else None, start_response)
             environ[KEY] = request
             self._measures.in_flight.inc()
+            if len(_in_flight) < _MOST:
+                _in_flight[id(request)] = request
             return exchange
         except Exception:
             self.complain()
@@ -159,6 +176,7 @@ class Middleware:
 
     def record(self, exchange: Exchange) -> None:
         """Count an exchange that has come to its end; never raises."""
+        _in_flight.pop(id(exchange.request), None)
         try:
             # A child that was forked off in a request may come this way, too.
             if self._pid == getpid():
