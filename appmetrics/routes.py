@@ -97,7 +97,8 @@ class Routes:
         return self.hierarchy.version + self.sharing.version
 
     def _attached(self) -> list[Handler]:
-        return self.hierarchy.handlers() if self.sharing.sends else []
+        handlers = self.hierarchy.handlers()
+        return handlers if self.sharing.sends else [h for h in handlers if h.in_each_process]
 
     def _points(self, handler: Handler) -> list[Point]:
         return self.sharing.everything if handler.pull else self.sharing.points

@@ -27,7 +27,7 @@ from appmetrics.testing import World
 from appmetrics.wsgi import Middleware
 from appmetrics.wsgi.debug import DebugApp
 from conftest import _or_skip
-from servers import HOST, Waitress, free_port, wait_for
+from servers import HOST, Gunicorn, Waitress, free_port, wait_for
 from wsgi_client import get
 
 TESTS = Path(__file__).parent
@@ -385,6 +385,53 @@ def test_a_socket_that_a_killed_process_left_is_replaced(
     file.write_text("precious")
     assert "can't listen" in serve(listen=f"unix:{file}").stats.last_error
     assert file.read_text() == "precious"
+
+
+def test_each_process_may_have_a_socket_of_its_own(
+    serve: Callable[..., HttpHandler], tmp_path: Path
+) -> None:
+    """{pid} is its id; those that killed processes have left are removed, others are not."""
+    for name in ("site-1.sock", "site-2.sock", "other-3.sock"):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(tmp_path / name))
+    (tmp_path / "site-4.sock").write_text("a file")
+    own = tmp_path / f"site-{os.getpid()}.sock"
+    handler = serve(listen=f"unix:{tmp_path}/site-{{pid}}.sock")
+    assert handler.target() == f"unix:{own}"
+    assert fetched(own, "/metrics")[0] == 200
+    assert {path.name for path in tmp_path.iterdir()} == {own.name, "other-3.sock", "site-4.sock"}
+
+
+@pytest.mark.server
+def test_each_worker_shows_its_own_requests(tmp_path: Path) -> None:
+    """Workers share their numbers, and only one of them sends; each has its debug pages."""
+    config = tmp_path / "metrics.ini"
+    config.write_text(
+        "[metrics]\nhandlers = page\n\n"
+        f"[metrics.handler.page]\nclass = http\nlisten = unix:{tmp_path}/{{pid}}\ndebug = yes\n"
+    )
+    options = ("--workers=2", "--preload")
+    path = (TESTS, TESTS.parent)
+    server = _or_skip(
+        lambda: Gunicorn(tmp_path / "s", "live_site:application", *options, path=path)
+    )
+    server.environ = {**server.environ, "APPMETRICS_CONFIG": str(config)}
+
+    def sockets() -> list[Path]:
+        return [each for each in tmp_path.iterdir() if each.name.isdecimal()]
+
+    with server, contextlib.ExitStack() as stack:
+        wait_for(lambda: len(sockets()) == 2, "a socket of each worker", timeout=20)
+        assert server.process is not None
+        assert str(server.process.pid) not in {each.name for each in sockets()}
+        client = stack.enter_context(socket.create_connection((HOST, server.port), timeout=10))
+        client.sendall(b"GET /hang HTTP/1.0\r\n\r\n")
+
+        def shown() -> list[str]:
+            pages = [fetched(each, "/debug/requests")[1] for each in sockets()]
+            return sorted(page.partition("\n")[0] for page in pages)
+
+        wait_for(lambda: shown() == ["0 requests in flight", "1 request in flight"])
 
 
 def test_a_forked_child_leaves_the_socket_to_its_parent(

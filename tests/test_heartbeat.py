@@ -110,11 +110,13 @@ def said_by(file: Path) -> Counter[int]:
     return Counter(int(re.findall(r"pid (\d+)", each["description"])[0]) for each in found)
 
 
-def configured(folder: Path, server: type[WsgiServer], *options: str) -> WsgiServer:
+def configured(
+    folder: Path, server: type[WsgiServer], *options: str, reporter: str = "each"
+) -> WsgiServer:
     """A server of the site, configured to write to the file ``beats`` each second."""
     config = folder / "metrics.ini"
     config.write_text(
-        "[metrics]\ninterval = 1\nhandlers = log\n\n"
+        f"[metrics]\ninterval = 1\nhandlers = log\nreporter = {reporter}\n\n"
         f"[metrics.handler.log]\nclass = file\npath = {folder / 'beats'}\n"
     )
     application = "live_site:application"
@@ -154,6 +156,25 @@ def test_it_beats_before_the_first_request_and_not_in_a_master(
         assert site.process is not None
         assert (site.process.pid in said_by(beats)) == (server is Waitress)
         assert len(said_by(beats)) == workers
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("server", "options"),
+    [(Gunicorn, ("--workers=2", "--preload")), (UWSGI, ("--processes=2", "--enable-threads"))],
+    ids=lambda value: value.__name__ if isinstance(value, type) else " ".join(value),
+)
+def test_workers_that_share_their_numbers_have_one_heartbeat(
+    tmp_path: Path, server: type[WsgiServer], options: tuple[str, ...]
+) -> None:
+    """The leader sends it, before the first request, and it is no master's."""
+    beats = tmp_path / "beats"
+    with configured(tmp_path, server, *options, reporter="leader") as site:
+        wait_for(lambda: sum(said_by(beats).values()) >= 3, "three beats", timeout=30)
+        assert site.process is not None
+        assert site.process.pid not in said_by(beats)
+        said = [line for line in beats.read_text().splitlines() if '"appserver"' in line]
+        assert len(said) == len({json.loads(line)["@timestamp"] for line in said})
 
 
 class Development(WsgiServer):

@@ -80,6 +80,8 @@ class Handler:
     threaded: ClassVar[bool] = True
     pull: ClassVar[bool] = False
     everywhere: ClassVar[bool] = False
+    #: True where it runs beside the one process that sends for a group, too.
+    in_each_process = False
 
     _thread: threading.Thread | None
     _signal: queue.SimpleQueue[None]

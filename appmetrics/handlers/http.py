@@ -10,6 +10,7 @@ application hang.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from ..sample import Sample, Series
 from ..wsgi import MetricsApp
 from ..wsgi.access import is_loopback
 from ..wsgi.debug import DebugApp
-from ..wsgi.listener import Listener, listen_on
+from ..wsgi.listener import PID, Listener, listen_on
 from .base import Handler
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class HttpHandler(Handler):
     ) -> None:
         super().__init__(**common)
         self.listen = listen
+        self.in_each_process = isinstance(listen, str) and PID in listen
         self._protected = bool(token or allow)
         self.app = MetricsApp(self, bounds=bounds, token=token, allow=allow)
         self.debug: DebugApp | None = None
@@ -79,7 +81,7 @@ class HttpHandler(Handler):
 
     def target(self) -> str:
         if isinstance(self.listen, str):
-            return self.listen
+            return self.listen.replace(PID, str(os.getpid()))
         host, port = self._server.address if self._server else self.listen
         name = f"[{host!s}]" if ":" in str(host) else str(host)
         return f"http://{name}:{port}/metrics"

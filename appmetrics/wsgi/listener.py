@@ -16,6 +16,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from glob import escape, glob
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 log = logging.getLogger("appmetrics")
+
+#: Stands for the process id in the path of a socket.
+PID = "{pid}"
 
 #: Requests answered at once; further ones wait in the kernel's backlog.
 MAX_REQUESTS = 16
@@ -36,12 +40,16 @@ LAST_MOMENT = 0.5
 def listen_on(listen: tuple[str, int] | str, app: WSGIApplication) -> Listener:
     """A listener for an application at ``(host, port)``, or at ``unix:/path``.
 
-    Raises OSError if it can't be.
+    In the path, ``{pid}`` is this process' id. Raises OSError if it can't be.
     """
     if not isinstance(listen, str):
         return Listener(listen, app)
-    path = listen.removeprefix("unix:")
-    with _alone_with(path):
+    pattern = listen.removeprefix("unix:")
+    path = pattern.replace(PID, str(os.getpid()))
+    with _alone_in(os.path.dirname(path) or "."):
+        # Also those of processes that have been killed: else they would pile up.
+        for each in {path, *glob(escape(pattern).replace(escape(PID), "*"))}:
+            _remove_remains(each)
         return UnixListener(path, app)
 
 
@@ -163,23 +171,28 @@ class UnixListener(Listener):
 
 
 @contextlib.contextmanager
-def _alone_with(path: str) -> Iterator[None]:
-    """No other process of ours takes the path meanwhile; a socket that a killed one has
-    left there is gone. Raises OSError if somebody listens there."""
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+def _alone_in(folder: str) -> Iterator[None]:
+    """No other process of ours makes or removes sockets in this folder meanwhile."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         # Two that find the same remains would each remove the other's new socket.
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.lexists(path) and stat.S_ISSOCK(os.lstat(path).st_mode):
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(1.0)
-                try:
-                    probe.connect(path)
-                except ConnectionRefusedError:
-                    os.unlink(path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def _remove_remains(path: str) -> None:
+    """Remove a socket on which nobody listens any more."""
+    if os.path.lexists(path) and stat.S_ISSOCK(os.lstat(path).st_mode):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+            except OSError:
+                pass  # busy, or another user's: then it is in use
 
 
 def _inode(path: str) -> tuple[int, int]:
