@@ -193,6 +193,7 @@ class DebugApp:
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "configuration": None if loaded is None else loaded.shown(),
+                "sharing": str(self.reporter.sharing),
                 "handlers": handler_table(self.reporter),
                 "reporter": {
                     "started": self.reporter.started,
