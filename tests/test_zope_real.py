@@ -42,8 +42,9 @@ def make(folder: Path) -> Page:
     listen = f"127.0.0.1:{servers.free_port()}"
     text = zope.ini.read_text()
     assert text.count("127.0.0.1:9464\n") == 1
-    text = text.replace("127.0.0.1:9464\n", f"{listen}\n")
-    zope.ini.write_text(text.replace("\n[metrics]\n", "\n[metrics]\ncollectors = waitress\n"))
+    text = text.replace("127.0.0.1:9464\n", f"{listen}\ndebug = yes\n")
+    more = "\n[metrics]\ncollectors = waitress\nslow_timeout = 1s\n"
+    zope.ini.write_text(text.replace("\n[metrics]\n", more))
     return zope, f"http://{listen}/metrics?format=series"
 
 
@@ -138,7 +139,8 @@ def test_zodb_is_measured(site: Page) -> None:
 
 
 def test_the_metrics_answer_while_all_threads_hang(site: Page) -> None:
-    """With four requests that hang and one that waits, the listener still tells so."""
+    """With four requests that hang and one that waits, the listener still tells so; the log
+    of slow requests names their view."""
     with concurrent.futures.ThreadPoolExecutor(5) as clients:
         requests = [clients.submit(ask, site, "hanging") for _ in range(4)]
         try:
@@ -147,6 +149,11 @@ def test_the_metrics_answer_while_all_threads_hang(site: Page) -> None:
             requests.append(clients.submit(ask, site, "hello"))
             expect(site, 1, "waitress.queue")
             assert total(site, "http.in_flight") == 4
+            shown = get(site[1].replace("/metrics?format=series", "/debug/requests")).decode()
+            assert shown.count("GET /hanging (view hanging)") == 4
+            slow = "GET /hanging (view hanging) has been running for "
+            wait_for(lambda: site[0].log.read_text().count(slow) >= 4, "the log of slow requests")
+            assert "zope_site" in site[0].log.read_text().partition(slow)[2]
         finally:
             (site[0].folder / "released").touch()
         assert [request.result() for request in requests] == ["Released."] * 4 + ["Hello."]
