@@ -62,13 +62,15 @@ class Readings:
         self, points: Sequence[Point], readings: Sequence[Any], time: float, monotonic: float
     ) -> None:
         """Note what was handed over: the readings of these points."""
+        # First: should this be the end, the next leader must not use this time again,
+        # since targets keep one number for each.
+        header = self._store.header
+        header[TIME], header[MONOTONIC] = time, monotonic
         for point, reading in zip(points, readings):
             if isinstance(reading, Distribution):
                 self._keep_distribution(self._cell(point), reading)
             elif reading is not None and point.series.kind == COUNTER:
                 self._cell(point)[0] = reading
-        header = self._store.header
-        header[TIME], header[MONOTONIC] = time, monotonic
 
     def _cell(self, point: Point) -> Any:
         known = self._cells.get(id(point))
