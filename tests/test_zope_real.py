@@ -132,8 +132,9 @@ def test_the_example_counts_for_itself(site: Page) -> None:
 
 def test_zodb_is_measured(site: Page) -> None:
     """Connections, caches and what was loaded and stored, by database."""
-    ask(site, "hello")
-    for name in ("connections.closed", "cache.objects", "objects", "size", "pool.size", "loads"):
+    ask(site, "storing")
+    of_now = ("connections.closed", "cache.objects", "objects", "size", "pool.size")
+    for name in (*of_now, "loads", "stores"):
         wait_for(lambda name=name: (total(site, f"zodb.{name}", database="main") or 0) > 0, name)
     expect(site, 0, "zodb.connections.open", database="main")
 

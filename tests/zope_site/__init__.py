@@ -41,6 +41,16 @@ class Conflicting(BrowserView):  # type: ignore[misc]
         return f"{self.context.number}"
 
 
+class Storing(BrowserView):  # type: ignore[misc]
+    """Stores an object, and loads it again."""
+
+    def __call__(self) -> str:
+        self.context.stored = getattr(self.context, "stored", 0) + 1
+        transaction.commit()
+        self.context._p_deactivate()
+        return f"{self.context.stored}"
+
+
 class Hanging(BrowserView):  # type: ignore[misc]
     """Answers when the file ``released`` is there."""
 
