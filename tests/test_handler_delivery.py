@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from appmetrics.handlers.delivery import LAST_RETRY, NetworkHandler
+from appmetrics.handlers.delivery import LAST_RETRY, NetworkHandler, RefusedForGood
 from appmetrics.sample import Sample, Series
 from appmetrics.testing import ManualClock
 from appmetrics.testing.rounds import batch
@@ -124,6 +125,20 @@ def test_success_resets_the_pause(target: Target, clock: ManualClock) -> None:
     assert target.idle() == 1
 
 
+@pytest.mark.parametrize("drop", ["oldest", "newest"])
+def test_the_policy_says_which_samples_go(clock: ManualClock, drop: str) -> None:
+    """When more samples wait than may, the oldest or the newest go, and are counted."""
+    target = Target(clock=clock, buffer_samples=3, drop=drop)
+    target.fail = REFUSED
+    for name in "abcde":
+        emit(target, name)
+    assert (target.waiting, target.stats.dropped) == (3, 2)
+    target.fail = None
+    clock.advance(1)
+    target.idle()
+    assert target.arrived == ([b"c", b"d", b"e"] if drop == "oldest" else [b"a", b"b", b"c"])
+
+
 def test_a_full_buffer_drops_the_oldest(clock: ManualClock) -> None:
     """The buffer holds what was configured; the oldest samples go, and are counted."""
     target = Target(clock=clock, buffer=30)
@@ -154,12 +169,10 @@ def test_the_newest_payload_stays(clock: ManualClock) -> None:
     assert target.waiting == 1
 
 
-def test_an_outage_is_two_log_lines(
-    target: Target, clock: ManualClock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_outage_is_two_log_lines(clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
     """One warning says what is away, why, and what is kept; one line tells the end and the loss."""
     caplog.set_level(logging.INFO, "appmetrics")
-    target.buffer = 40
+    target = Target(clock=clock, buffer=40)
     emit(target, "a")
     clock.advance(10)
     target.fail = REFUSED
@@ -171,14 +184,26 @@ def test_an_outage_is_two_log_lines(
     target.idle()
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     away, back = caplog.messages
-    assert away == (
-        "handler tested: can't send to there:1 (ConnectionRefusedError: refused); "
-        "up to 40 B of samples are kept (enough for 40 s), then the oldest are dropped, "
-        "retrying in 1.0 s"
-    )
-    assert back == (
-        "handler tested: there:1 is back after 110 s; 4 samples were sent late, 1 were lost"
-    )
+    when = time.strftime("%H:%M:%S", time.localtime(clock.time() - 110))
+    assert away == f"tested (there:1) refused since {when}; keeping about 30 s in memory"
+    assert back == "tested (there:1) is back after 110 s; 4 samples kept, 1 lost"
+
+
+def test_a_target_that_comes_and_goes_is_tried_ever_more_rarely(
+    target: Target, clock: ManualClock
+) -> None:
+    """Back-off is not reset by a target that takes one payload and fails again."""
+    pauses = []
+    for _ in range(8):
+        target.fail = REFUSED
+        emit(target, "a")
+        pause = target.idle()
+        assert pause is not None
+        pauses.append(pause)
+        clock.advance(pause)
+        target.fail = None
+        target.idle()
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 def test_a_payload_that_cannot_be_sent_holds_up_nothing(target: Target) -> None:
@@ -194,6 +219,86 @@ def test_a_payload_that_cannot_be_sent_holds_up_nothing(target: Target) -> None:
     emit(target, "a", "b")
     assert target.arrived == [b"b"]
     assert (target.stats.sent, target.stats.dropped, target.stats.errors) == (1, 1, 1)
+
+
+def test_what_the_target_refuses_is_dropped_for_good(
+    target: Target, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refused payload is counted and never sent again; one line tells of many."""
+    target.fail = RefusedForGood("bad line 1")
+    emit(target, "a", "b")
+    assert (target.attempts, target.waiting) == (2, 0)
+    assert (target.stats.dropped, target.stats.errors, target.stats.sent) == (2, 2, 0)
+    target.fail = None
+    emit(target, "c")
+    assert target.arrived == [b"c"]
+    (message,) = [m for m in caplog.messages if "bad line 1" in m]
+    assert message == (
+        "tested (there:1) refuses 1 sample for good: bad line 1 "
+        "(more are only counted, for 10 min 0 s)"
+    )
+    clock.advance(601)
+    target.fail = RefusedForGood("bad line 2")
+    emit(target, "d")
+    assert "bad line 2" in caplog.messages[-1]
+
+
+def test_payloads_under_way_are_settled_one_by_one(target: Target, clock: ManualClock) -> None:
+    """What a pipelining target has acknowledged is not sent again when it then dies."""
+    outcomes: list[Exception | None] = [None, RefusedForGood("bad"), None, REFUSED]
+
+    def pipelined(payloads: Sequence[bytes]) -> Iterator[RefusedForGood | None]:
+        target.arrived += [payload.strip() for payload in payloads]
+        for outcome in outcomes:
+            if isinstance(outcome, OSError):
+                raise outcome
+            yield outcome  # type: ignore[misc]
+
+    target.send_all = pipelined  # type: ignore[method-assign]
+    emit(target, "a", "b", "c", "d", "e")
+    assert (target.stats.sent, target.stats.dropped, target.waiting) == (2, 1, 2)
+    target.arrived.clear()
+    outcomes[:] = [None, None]
+    clock.advance(1)
+    target.idle()
+    assert target.arrived == [b"d", b"e"]
+
+
+def test_flush_tells_whether_the_target_has_it_all() -> None:
+    """During an outage flush() waits, and says no when its time is up."""
+    target = Target()
+    target.fail = REFUSED
+    target.start()
+    target.put(batch([(Series("a"), 1)]))
+    wait_for(lambda: target.attempts, "a first attempt")
+    assert not target.flush(0.05)
+    target.fail = None
+    assert target.flush(10)
+    assert target.arrived == [b"a"]
+    assert target.stop(5)
+
+
+def test_attempts_are_shorter_when_the_end_is_near(target: Target) -> None:
+    """Once stop() has set a deadline, no attempt may take longer than what is left."""
+    limits: list[float] = []
+    target.timeout = 100.0
+    target.send = lambda payload: limits.append(target.time_limit)  # type: ignore[method-assign]
+    emit(target, "a")
+    target.put(batch([(Series("b"), 1)]))
+    target.stop(3)
+    assert limits[0] == 100
+    assert limits[1] <= 3
+
+
+def test_past_the_deadline_there_is_no_further_attempt(target: Target) -> None:
+    """A backlog that can't be sent in time is left, counted and told."""
+    target.fail = REFUSED
+    emit(target, "a", "b")
+    target.fail = None
+    target.deadline = 0.0
+    target.close()
+    assert target.arrived == []
+    assert target.stats.dropped == 2
 
 
 def test_a_batch_that_cannot_be_encoded_is_dropped_whole(target: Target) -> None:
@@ -226,7 +331,7 @@ def test_what_is_left_at_the_end_is_told(target: Target, caplog: pytest.LogCaptu
     target.close()
     assert target.stats.dropped == 2
     assert target.waiting == 0
-    assert "still away at the end; 2 samples are lost" in caplog.messages[-1]
+    assert "tested (there:1) is still away at the end: 2 samples are lost" in caplog.messages[-1]
 
 
 def test_a_child_process_does_not_send_what_its_parent_keeps(target: Target) -> None:
@@ -261,5 +366,5 @@ def test_what_a_replaced_handler_keeps_goes_on_to_the_one_in_force() -> None:
     first._opened = True
     first.stop()
     emit(third, "b")
-    assert third.arrived == [b"a", b"b"]
+    assert third.arrived == [b"b", b"a"]
     assert [h.stats.dropped for h in (first, second, third)] == [0, 0, 0]

@@ -83,6 +83,9 @@ class Handler:
     #: True where it runs beside the one process that sends for a group, too.
     in_each_process = False
 
+    #: Until when the worker may go on after `stop`, by time.monotonic(); None: no end is set.
+    deadline: float | None
+
     _thread: threading.Thread | None
     _signal: queue.SimpleQueue[None]
 
@@ -149,6 +152,10 @@ class Handler:
         """Called when nothing waits; returns in how many seconds to call again."""
         return None
 
+    def settled(self) -> bool:
+        """Whether the target has all that was worked off; `flush` waits for it."""
+        return True
+
     def served_by(self, reporter: Any) -> None:
         """Called by the reporter that serves this handler from now on."""
         self.clock = reporter.clock
@@ -194,6 +201,7 @@ class Handler:
             self._signal = queue.SimpleQueue()
             if self._rounds or self._events:
                 self._signal.put(None)
+            self.deadline = None
             thread = threading.Thread(target=self._run, name=f"appmetrics-{self.name}", daemon=True)
             self._thread = thread
             try:
@@ -206,10 +214,13 @@ class Handler:
     def stop(self, timeout: float = 5.0) -> bool:
         """Work off what waits, close and end the worker; False if time ran out.
 
-        Without a worker (it never started, or the interpreter is shutting
-        down) the caller's thread does it.
+        With a timeout of 0 it is only told to end, and may take its time. Without a
+        worker (it never started, or the interpreter is shutting down) the caller's
+        thread does it.
         """
         self._in_this_process()
+        if timeout:
+            self.deadline = time.monotonic() + timeout
         self._stopping = True
         thread = self._thread
         if thread is None or not self._alive():
@@ -221,11 +232,11 @@ class Handler:
         return not thread.is_alive()
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until all that was handed over has been worked off."""
+        """Wait until the target has all that was handed over; False if time ran out."""
         self._in_this_process()
         if not self._alive():
             self._work()
-            return True
+            return self.settled()
         deadline = time.monotonic() + timeout
         done: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._waiters.append(done)
@@ -301,6 +312,7 @@ class Handler:
         self._working = threading.RLock()
         self._inside = False
         self._stopping = False
+        self.deadline = None
         self._opened = False
 
     def _alive(self) -> bool:
@@ -330,8 +342,11 @@ class Handler:
             stopping = self._stopping
             self._work()
             timeout = self._guard(self.idle)
-            for waiter in waiters:
-                waiter.put(None)
+            if self.settled():
+                for waiter in waiters:
+                    waiter.put(None)
+            else:
+                self._waiters.extendleft(waiters)
             if stopping:
                 self._finish()
                 return
@@ -376,6 +391,7 @@ class Handler:
         if self._opened:
             self._opened = False
             self._guard(self.close)
+        self.deadline = None
 
     def _guard(self, call: Callable[[], float | None] | Callable[[], None]) -> float | None:
         try:

@@ -1,205 +1,375 @@
 """`NetworkHandler`: what handlers of network targets share.
 
-A bounded buffer of encoded payloads, back-off while the target is away, and the
-two log lines that tell of an outage. A subclass encodes samples and sends one
-payload; nothing here knows a protocol.
+When to try, how long to wait after a failure, what to count, and the two log lines
+that tell of an outage. What is kept meanwhile is a `Backlog`'s; a subclass encodes
+samples and sends one payload. Nothing here knows a protocol.
 """
 
 from __future__ import annotations
 
+import errno
+import math
 import random
+import socket
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from ..clock import SYSTEM, Clock
-from ..display import duration, quantity
-from ..errors import describe
-from ..options import Option, period, size
+from ..display import count, duration
+from ..errors import MetricsError, describe
+from ..options import Option, choice, integer, period, size
 from ..sample import Sample
+from .backlog import Backlog, Limits
 from .base import Handler, log
+from .replay import History
 
 #: Seconds until the second attempt, doubled with each further one up to the last.
 FIRST_RETRY = 1.0
 LAST_RETRY = 60.0
 
 BUFFER = 16 * 1024 * 1024
+BUFFER_SAMPLES = 1_000_000
+
+#: Seconds between two log lines about payloads that a target refuses for good.
+REFUSALS_APART = 600.0
+
+
+class RefusedForGood(MetricsError):
+    """The target will never take this payload: a bad line, a wrong type, too large.
+
+    Raised by a handler's ``send``. The payload is dropped and counted; what
+    follows goes on.
+    """
 
 
 class NetworkHandler(Handler):
-    """Encodes batches, keeps them until the target took them, the oldest first.
+    """Encodes batches, keeps them until the target took them.
 
-    When the buffer is full, the oldest payloads are dropped and counted.
+    ``encode`` and ``send`` are a handler's own. While the target is away, what was
+    not sent is kept in `make_backlog`'s backlog, and there is an attempt after 1 s,
+    2 s, 4 s ... up to a minute, shortened by up to half at random.
     ``clock`` and ``jitter`` (a function giving 0 to 1) are for tests.
     """
 
     OPTIONS: ClassVar[tuple[Option, ...]] = (
         Option("timeout", period, 5.0, "Seconds that one attempt to connect or send may take."),
-        Option("buffer", size, BUFFER, "Bytes kept while the target is away; the oldest go."),
+        Option("buffer", size, BUFFER, "Bytes kept in memory while the target is away."),
+        Option("buffer_samples", integer(1), BUFFER_SAMPLES, "Samples kept in memory, likewise."),
+        Option("drop", choice("oldest", "newest"), "oldest", "Which go when there is no room."),
     )
 
-    #: Samples that wait for the target.
-    waiting: int
-    _payloads: deque[tuple[bytes, int]]
+    _backlog: Backlog | None = None
     _away_since: float | None
+    _last_failure: float
+    _complained: float
+    _delay: float
+    #: Bytes and samples a second that come, by the last round.
+    _pace: tuple[float, float] | None
 
     def __init__(
         self,
         *,
         timeout: float = 5.0,
         buffer: int = BUFFER,
+        buffer_samples: int = BUFFER_SAMPLES,
+        drop: str = "oldest",
         clock: Clock = SYSTEM,
         jitter: Callable[[], float] = random.random,
         **common: Any,
     ) -> None:
         self.timeout = timeout
-        self.buffer = buffer
+        self.limits = Limits(buffer, buffer_samples, drop)
         self._jitter = jitter
+        self.resent = 0
         super().__init__(clock=clock, **common)
 
     # -- to override ---------------------------------------------------------
 
+    def make_backlog(self) -> Backlog:
+        """What waits for this target, and how: `History`, `Newest` or `Totals`."""
+        return History(self.encode, self.limits)
+
     def encode(self, samples: Sequence[Sample]) -> Iterable[tuple[bytes, int]]:
-        """The payloads of a batch, each with the number of samples that it counts for."""
+        """The payloads of samples, in their order, each with the number of samples in it.
+
+        Called in the worker: at once for `History`, for `Newest` and `Totals` when
+        they are about to be sent.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override encode()")
 
     def send(self, payload: bytes) -> None:
-        """Send one payload, within ``timeout``; raises OSError."""
+        """Send one payload, within `time_limit` seconds.
+
+        Raises OSError if the target is away or did not confirm: the payload is sent
+        again later. Raises `RefusedForGood` if it never will take it.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override send()")
 
-    # -- mechanism -----------------------------------------------------------
+    def send_all(self, payloads: Sequence[bytes]) -> Iterator[RefusedForGood | None]:
+        """Send some payloads; yields once for each, in order, as soon as it was taken
+        (None) or refused. Raises OSError as `send` does: that one and all behind it
+        are sent again.
+
+        Override it instead of `send` where several may be under way at once.
+        """
+        for payload in payloads:
+            try:
+                self.send(payload)
+            except RefusedForGood as refused:
+                yield refused
+            else:
+                yield None
+
+    def hang_up(self) -> None:
+        """Close the connection, if there is one: the target is away, or this is the
+        end, or a forked child, in which it belongs to the parent. Must not block."""
+
+    # -- for subclasses ------------------------------------------------------
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds that an attempt may take: ``timeout``, and less when the end is near."""
+        if self.deadline is None:
+            return self.timeout
+        return min(self.timeout, max(0.05, self.deadline - time.monotonic()))
+
+    def lost_connection(self) -> None:
+        """To be called by ``send`` when it finds that an earlier connection has ended:
+        what it carried last may be lost, and is sent again (see `Backlog.repeat`)."""
+        self.backlog.repeat()
+
+    @property
+    def backlog(self) -> Backlog:
+        """What waits. For the worker only, which makes it: options are complete by then."""
+        if self._backlog is None:
+            self._backlog = self.make_backlog()
+        return self._backlog
+
+    # -- what it tells -------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Samples that wait for the target."""
+        return self._backlog.waiting if self._backlog else 0
 
     @property
     def queued(self) -> int:
         """Rounds and events that wait for the worker, and samples that wait for the target."""
         return super().queued + self.waiting
 
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the first sample is dropped if the target takes none; None if unknown."""
+        if not self._pace or not self._backlog:
+            return None
+        room = self.limits.bytes - self._backlog.bytes, self.limits.samples - self.waiting
+        return max(0.0, min(left / pace for left, pace in zip(room, self._pace)))
+
+    # -- mechanism -----------------------------------------------------------
+
     def emit(self, samples: Sequence[Sample]) -> int:
-        before = self._bytes
-        # All or nothing: a batch that fails in the middle is counted as dropped.
-        for payload, count in list(self.encode(samples)):
-            self._payloads.append((payload, count))
-            self._bytes += len(payload)
-            self.waiting += count
-        if samples and samples[-1].elapsed >= 1:
-            self._pace = (self._bytes - before) / samples[-1].elapsed
+        bytes_before, waiting_before = self.backlog.bytes, self.waiting
+        self.backlog.add(samples)
+        elapsed = samples[-1].elapsed if samples else 0.0
+        if elapsed >= 1 and self.waiting > waiting_before:
+            grown = self.backlog.bytes - bytes_before, self.waiting - waiting_before
+            self._pace = (grown[0] / elapsed, grown[1] / elapsed)
         self._deliver()
-        # Afterwards, since a batch may be larger than the buffer. The newest payload stays.
-        while self._bytes > self.buffer and len(self._payloads) > 1:
-            self._take(lost=True)
         return 0  # those that left were counted one payload at a time
 
     def idle(self) -> float | None:
         self._deliver()
-        if not self._payloads:
-            return None
-        return max(0.0, self._next_attempt - self.clock.monotonic())
+        now = self.clock.monotonic()
+        pause = self.backlog.pause(now)
+        return None if pause is None else max(pause, self._next_attempt - now, 0.0)
+
+    def settled(self) -> bool:
+        return not self.waiting
 
     def close(self) -> None:
         self._next_attempt = 0.0
-        self._deliver()
-        if self._payloads and isinstance(self.successor, NetworkHandler):
-            self.successor.take_over(self._payloads)
-        elif self._payloads:
-            log.warning(
-                "handler %s: %s is still away at the end; %d samples are lost",
-                self.name,
-                self.target(),
-                self.waiting,
-            )
-            while self._payloads:
-                self._take(lost=True)
+        self._deliver(hurry=True)
+        self._leave()
+        self._guard(self.hang_up)
 
-    def take_over(self, payloads: Iterable[tuple[bytes, int]]) -> None:
+    def _leave(self) -> None:
+        """What could not be sent goes to the successor, or is lost."""
+        if not self.waiting:
+            return
+        if isinstance(self.successor, NetworkHandler) and type(self.successor) is type(self):
+            self.successor.take_over(self.backlog.give())
+            return
+        lost = self.waiting
+        self.backlog.give()
+        self._count_lost(lost)
+        log.warning(
+            "%s (%s) is still away at the end: %s lost",
+            self.name,
+            self.target(),
+            f"{count(lost, 'sample')} {'is' if lost == 1 else 'are'}",
+        )
+
+    def take_over(self, legacy: list[Any]) -> None:
         """Go on with what a replaced handler could not deliver. From any thread."""
-        self._inherited.extend(payloads)
-        if isinstance(self.successor, NetworkHandler):
+        self._inherited.append(legacy)
+        successor = self.successor
+        if isinstance(successor, NetworkHandler) and type(successor) is type(self):
             # It has been replaced itself, and its worker may have ended.
-            rest = [self._inherited.popleft() for _ in range(len(self._inherited))]
-            self.successor.take_over(rest)
+            for _ in range(len(self._inherited)):
+                successor.take_over(self._inherited.popleft())
         else:
             self._wake()
 
-    def _deliver(self) -> None:
+    def _deliver(self, hurry: bool = False) -> None:
         """Send what waits, unless it is too early for another attempt."""
         while self._inherited:
-            payload, count = self._inherited.pop()
-            self._payloads.appendleft((payload, count))
-            self._bytes += len(payload)
-            self.waiting += count
-        while self._payloads and self.clock.monotonic() >= self._next_attempt:
+            self.backlog.inherit(self._inherited.popleft())
+        while self.clock.monotonic() >= self._next_attempt:
+            before = self.waiting
             try:
-                self.send(self._payloads[0][0])
+                payloads = self.backlog.ready(self.clock.time(), self.clock.monotonic(), hurry)
+            except Exception as error:
+                # The samples can't be encoded, and would fail again.
+                self._count_lost(before - self.waiting)
+                self.failed(error)
+                continue
+            finally:
+                self._count_lost(self.backlog.expired())
+            if not payloads or self._too_late():
+                break
+            try:
+                self._send(payloads)
             except OSError as error:
                 self._went_away(error)
-                return
+        if self.waiting and (self._away_since is not None or self._too_late()):
+            self._count_lost(self.backlog.hold())
+
+    def _too_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def _send(self, payloads: Sequence[Any]) -> None:
+        """Send payloads until the first that fails, which is taken too unless it may go again."""
+        outcomes = self.send_all([payload.data for payload in payloads])
+        for _ in payloads:
+            try:
+                refused: Exception | None = next(outcomes)
+            except OSError:
+                raise
             except Exception as error:
                 # Trying again would fail again, and hold up all that follows.
-                self._take(lost=True)
+                self._count_lost(self.backlog.take(sent=False).samples)
                 self.failed(error)
+                return
+            kept = self.waiting
+            payload = self.backlog.take(sent=refused is None)
+            if refused is None:
+                self.resent += payload.repeated
+                self.count_sent(payload.samples)
+                self._came_back(kept)
             else:
-                self._delay = FIRST_RETRY
-                self._take(lost=False)
-        if self._away_since is not None and not self._payloads:
-            self._came_back(self._away_since)
+                self._refused(payload.samples, refused)
 
-    def _take(self, *, lost: bool) -> None:
-        """The oldest payload leaves the buffer, sent or lost."""
-        payload, count = self._payloads.popleft()
-        self._bytes -= len(payload)
-        self.waiting -= count
-        if lost:
-            self.stats.dropped += count
-            self._lost += count
-        else:
-            self.count_sent(count)
-            self._late += count
-
-    def _went_away(self, error: Exception) -> None:
-        delay = self._delay * (0.5 + self._jitter() / 2)
-        self._delay = min(LAST_RETRY, self._delay * 2)
-        self._next_attempt = self.clock.monotonic() + delay
-        reason = describe(error)
-        self.count_failure(reason)
-        if self._away_since is None:
-            self._away_since = self.clock.monotonic()
-            self._late = self._lost = 0
+    def _refused(self, number: int, refused: Exception) -> None:
+        self._count_lost(number)
+        self.count_failure(describe(refused))
+        now = self.clock.monotonic()
+        if now - self._complained >= REFUSALS_APART:
+            self._complained = now
             log.warning(
-                "handler %s: can't send to %s (%s); %s, retrying in %.1f s",
+                "%s (%s) refuses %s for good: %s (more are only counted, for %s)",
                 self.name,
                 self.target(),
-                reason,
-                self._patience(),
-                delay,
+                count(number, "sample"),
+                refused,
+                duration(REFUSALS_APART),
             )
 
-    def _patience(self) -> str:
-        """What is kept, and for how long, in words."""
-        kept = f"up to {quantity(self.buffer, 'bytes')} of samples are kept"
-        if self._pace:
-            kept += f" (enough for {duration(round(self.buffer / self._pace))})"
-        return f"{kept}, then the oldest are dropped"
+    def _count_lost(self, number: int) -> None:
+        self.stats.dropped += number
+        self._lost += number
 
-    def _came_back(self, since: float) -> None:
-        log.info(
-            "handler %s: %s is back after %s; %d samples were sent late, %d were lost",
-            self.name,
-            self.target(),
-            duration(round(self.clock.monotonic() - since)),
-            self._late,
-            self._lost,
-        )
-        self._away_since = None
+    # -- away and back -------------------------------------------------------
+
+    def _went_away(self, error: OSError) -> None:
+        now = self.clock.monotonic()
+        # A target that comes and goes is tried ever more rarely, too.
+        if self._away_since is None and now - self._last_failure > 2 * self._delay:
+            self._delay = FIRST_RETRY
+        self._last_failure = now
+        self._next_attempt = now + self._delay * (0.5 + self._jitter() / 2)
+        self._delay = min(LAST_RETRY, self._delay * 2)
+        self.count_failure(describe(error))
+        self._guard(self.hang_up)
+        if self._away_since is None:
+            self._away_since = now
+            self._lost = 0
+            self.backlog.repeat()
+            self._count_lost(self.backlog.hold())
+            log.warning(
+                "%s (%s) %s since %s; %s",
+                self.name,
+                self.target(),
+                what_happened(error),
+                time.strftime("%H:%M:%S", time.localtime(self.clock.time())),
+                self._keeping(),
+            )
+
+    def _keeping(self) -> str:
+        """What becomes of the samples meanwhile, for a person at night."""
+        if not isinstance(self.backlog, History):
+            return f"keeping {self.backlog.keeps}"
+        return f"keeping {self._how_long(self.time_left)} in memory"
+
+    @staticmethod
+    def _how_long(seconds: float | None) -> str:
+        if seconds is None:
+            return "what fits"
+        return f"about {duration(round(seconds))}"
+
+    def _came_back(self, kept: int) -> None:
+        since, self._away_since = self._away_since, None
+        if since is not None:
+            log.info(
+                "%s (%s) is back after %s; %s kept, %d lost",
+                self.name,
+                self.target(),
+                duration(round(self.clock.monotonic() - since)),
+                count(kept, "sample"),
+                self._lost,
+            )
 
     def after_fork(self) -> None:
-        # What waits belongs to the parent, which still has it.
+        # What waits and the connection belong to the parent, which still has them.
         super().after_fork()
-        self._payloads = deque()
-        self._inherited: deque[tuple[bytes, int]] = deque()
-        self._bytes = 0
-        self._pace = 0.0  # bytes a second, by the last round
-        self.waiting = 0
+        if self._backlog is not None:
+            self._guard(self.hang_up)
+            self._backlog = None
+        self._inherited: deque[list[Any]] = deque()
+        self._pace = None
         self._delay = FIRST_RETRY
         self._next_attempt = 0.0
+        self._last_failure = self._complained = -math.inf
         self._away_since = None
-        self._late = self._lost = 0
+        self._lost = 0
+
+
+#: What an outage is called, by the kind of error; the first that fits.
+_CALLED: tuple[tuple[type[OSError], str], ...] = (
+    (ConnectionRefusedError, "refused"),
+    (TimeoutError, "timed out"),
+    (socket.gaierror, "has no address"),
+    (ConnectionError, "hung up"),
+)
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
+
+
+def what_happened(error: OSError) -> str:
+    """An outage in a word or two, as in "carbon refused since 03:12:04"."""
+    for kind, word in _CALLED:
+        if isinstance(error, kind):
+            return word
+    if error.errno in _UNREACHABLE:
+        return "is unreachable"
+    return f"fails ({describe(error)})"

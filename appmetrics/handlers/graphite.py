@@ -27,7 +27,7 @@ from ..statistics import (
     timer_statistics,
 )
 from .base import LEFT_OUT, log
-from .delivery import NetworkHandler
+from .history import HistoryHandler
 
 TEMPLATE = "{prefix}.{name}.{labels}.{statistic}"
 TIMER_DEFAULT = ("count", "rate", "mean", "p50", "p95", "p99", "max")
@@ -77,7 +77,7 @@ def _cut(value: str) -> str:
     return f"{data[: MAX_COMPONENT - 13].decode('utf-8', 'ignore')}_{digest}"
 
 
-class GraphiteHandler(NetworkHandler):
+class GraphiteHandler(HistoryHandler):
     """Sends to carbon, in its plaintext protocol.
 
     ::
@@ -121,7 +121,7 @@ class GraphiteHandler(NetworkHandler):
         Option("template", text, TEMPLATE, "How a path is made."),
         Option("statistics", timer_statistics, TIMER_DEFAULT, "Of timers and histograms."),
         Option("counter_statistics", counter_statistics, COUNTER_STATISTICS, "Of counters."),
-        *NetworkHandler.OPTIONS,
+        *HistoryHandler.OPTIONS,
     )
 
     def __init__(

@@ -1,0 +1,176 @@
+"""`History`: what waits for a target that stores by time, and how it is replayed.
+
+Every payload is kept with the times of its samples and sent in order behind new
+data, at a limited rate; what a connection without acknowledgements carried last is
+sent again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from ..sample import Sample
+from .backlog import AT_ONCE, Backlog, Encode, Limits, Payload
+
+
+class History(Backlog):
+    """Every payload with the times of its samples, in order, behind new data.
+
+    For targets that store by time. ``rate`` is how many samples a second of the
+    backlog are sent (0: no limit). ``batches`` is how many of the last batches
+    `repeat` sends again, for targets that acknowledge nothing.
+    """
+
+    keeps = "every sample"
+
+    def __init__(self, encode: Encode, limits: Limits, rate: float = 0.0, batches: int = 0) -> None:
+        super().__init__(encode, limits)
+        self._rate = rate
+        self._live: deque[Payload] = deque()
+        self._old: deque[Payload] = deque()
+        self._shown: deque[deque[Payload]] = deque()
+        self._waiting = self._bytes = 0
+        # How many samples of the backlog may go now, and since when that has grown.
+        self._credit = 0.0
+        self._credited = -math.inf
+        self._recent = Recent(batches, limits.bytes)
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting
+
+    @property
+    def bytes(self) -> int:
+        return self._bytes
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        # All or nothing: a batch that fails in the middle is counted as dropped.
+        payloads = [Payload(*item) for item in self._encode(samples)]
+        self._live.extend(payloads)
+        self._waiting += sum(payload.samples for payload in payloads)
+        self._bytes += sum(len(payload.data) for payload in payloads)
+        self._recent.next_batch()
+
+    def ready(self, wall: float, now: float, hurry: bool = False) -> list[Payload]:
+        self._shown.clear()
+        found: list[Payload] = []
+        allowed = math.inf if hurry else self._allowance(now)
+        for queue, credit in ((self._live, math.inf), (self._old, allowed)):
+            for payload in queue:
+                if len(found) == AT_ONCE or credit < 0:
+                    break
+                credit -= payload.samples
+                found.append(payload)
+                self._shown.append(queue)
+        return found
+
+    def _allowance(self, now: float) -> float:
+        """The credit of now; negative if it must grow first."""
+        if not self._rate:
+            return math.inf
+        # At most a second's worth is saved up.
+        grown = self._credit + (now - self._credited) * self._rate
+        self._credit, self._credited = min(grown, self._rate), now
+        return self._credit
+
+    def take(self, sent: bool) -> Payload:
+        queue = self._shown.popleft()
+        payload = queue.popleft()
+        if queue is self._old:
+            self._credit -= payload.samples
+        self._forget(payload)
+        if sent:
+            self._recent.add(payload)
+        return payload
+
+    def _forget(self, payload: Payload) -> None:
+        self._waiting -= payload.samples
+        self._bytes -= len(payload.data)
+
+    def hold(self) -> int:
+        self._shown.clear()
+        self._old.extend(self._live)
+        self._live.clear()
+        dropped = 0
+        # The one at the other end stays, however small the buffer is.
+        while self.limits.exceeded(self._bytes, self._waiting) and len(self._old) > 1:
+            oldest = self.limits.drop == "oldest"
+            payload = self._old.popleft() if oldest else self._old.pop()
+            self._forget(payload)
+            dropped += payload.samples
+        return dropped
+
+    def pause(self, now: float) -> float | None:
+        if self._live:
+            return 0.0
+        if not self._old:
+            return None
+        credit = self._allowance(now)
+        return 0.0 if credit >= 0 else -credit / self._rate
+
+    def repeat(self) -> None:
+        self._shown.clear()
+        again = self._recent.give()
+        self._old.extendleft(reversed(again))
+        self._bytes += sum(len(payload.data) for payload in again)
+
+    def give(self) -> list[Any]:
+        payloads = [*self._old, *self._live]
+        for queue in (self._old, self._live, self._shown):
+            queue.clear()
+        self._waiting = self._bytes = 0
+        return payloads
+
+    def inherit(self, legacy: list[Any]) -> None:
+        self._shown.clear()
+        self._old.extendleft(reversed(legacy))
+        self._waiting += sum(payload.samples for payload in legacy)
+        self._bytes += sum(len(payload.data) for payload in legacy)
+
+
+class Recent:
+    """The payloads sent last to a target that acknowledges nothing, to be sent again.
+
+    Those of the last ``batches`` batches, and so many before them as the buffers of
+    two systems hold between us and a target that has stopped reading; at most
+    ``limit`` bytes.
+    """
+
+    IN_FLIGHT = 512 * 1024
+
+    def __init__(self, batches: int, limit: int) -> None:
+        self._batches = batches
+        self._limit = limit
+        self._payloads: deque[tuple[int, Payload]] = deque()
+        self._batch = self._bytes = 0
+
+    def next_batch(self) -> None:
+        """What is added from now on belongs to another batch."""
+        self._batch += 1
+        self._trim()
+
+    def add(self, payload: Payload) -> None:
+        """This payload has been sent."""
+        if self._batches:
+            self._payloads.append((self._batch, payload))
+            self._bytes += len(payload.data)
+            self._trim()
+
+    def _trim(self) -> None:
+        while self._payloads:
+            batch, payload = self._payloads[0]
+            needed = batch > self._batch - self._batches
+            if self._bytes <= (self._limit if needed else min(self._limit, self.IN_FLIGHT)):
+                return
+            self._payloads.popleft()
+            self._bytes -= len(payload.data)
+
+    def give(self) -> list[Payload]:
+        """All of them, which count as sent already, and begin anew."""
+        payloads = [Payload(p.data, 0, p.samples or p.repeated) for _, p in self._payloads]
+        self._payloads.clear()
+        self._bytes = 0
+        return payloads
