@@ -331,7 +331,7 @@ def test_what_is_left_at_the_end_is_told(target: Target, caplog: pytest.LogCaptu
     target.close()
     assert target.stats.dropped == 2
     assert target.waiting == 0
-    assert "tested (there:1) is still away at the end: 2 samples are lost" in caplog.messages[-1]
+    assert "has not got all at the end: 0 samples kept on disk, 2 lost" in caplog.messages[-1]
 
 
 def test_a_child_process_does_not_send_what_its_parent_keeps(target: Target) -> None:

@@ -104,8 +104,18 @@ class Backlog:
     def repeat(self) -> None:
         """A connection has ended that acknowledged nothing: send again what it carried last."""
 
+    def room(self) -> tuple[float, float]:
+        """Bytes and samples that can still be kept."""
+        return self.limits.bytes - self.bytes, self.limits.samples - self.waiting
+
+    def close(self) -> None:
+        """The end: close what is open."""
+
+    def abandon(self) -> None:
+        """In a forked child, where all of it is the parent's."""
+
     def give(self) -> list[Any]:
-        """All that waits leaves, for the backlog of a handler that takes this one's place."""
+        """All that waits in memory leaves, for the handler that takes this one's place."""
         raise NotImplementedError
 
     def inherit(self, legacy: list[Any]) -> None:

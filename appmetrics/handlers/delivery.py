@@ -164,7 +164,7 @@ class NetworkHandler(Handler):
         """Seconds until the first sample is dropped if the target takes none; None if unknown."""
         if not self._pace or not self._backlog:
             return None
-        room = self.limits.bytes - self._backlog.bytes, self.limits.samples - self.waiting
+        room = self._backlog.room()
         return max(0.0, min(left / pace for left, pace in zip(room, self._pace)))
 
     # -- mechanism -----------------------------------------------------------
@@ -195,21 +195,26 @@ class NetworkHandler(Handler):
         self._guard(self.hang_up)
 
     def _leave(self) -> None:
-        """What could not be sent goes to the successor, or is lost."""
-        if not self.waiting:
-            return
+        """What could not be sent stays on disk, or goes to the successor, or is lost."""
+        self._count_lost(self.backlog.hold())
+        before = self.waiting
+        legacy = self.backlog.give()
+        spooled = self.waiting
+        self.backlog.close()
         if isinstance(self.successor, NetworkHandler) and type(self.successor) is type(self):
-            self.successor.take_over(self.backlog.give())
-            return
-        lost = self.waiting
-        self.backlog.give()
-        self._count_lost(lost)
-        log.warning(
-            "%s (%s) is still away at the end: %s lost",
-            self.name,
-            self.target(),
-            f"{count(lost, 'sample')} {'is' if lost == 1 else 'are'}",
-        )
+            # Also when nothing is left, since it may wait for a file to be free.
+            self.successor.take_over(legacy)
+        elif before:
+            self._count_lost(before - spooled)
+            log.warning(
+                "%s (%s) has not got all at the end: %s kept on disk, %d lost",
+                self.name,
+                self.target(),
+                count(spooled, "sample"),
+                before - spooled,
+            )
+        # It may be started again.
+        self._backlog = None
 
     def take_over(self, legacy: list[Any]) -> None:
         """Go on with what a replaced handler could not deliver. From any thread."""
@@ -226,6 +231,9 @@ class NetworkHandler(Handler):
         """Send what waits, unless it is too early for another attempt."""
         while self._inherited:
             self.backlog.inherit(self._inherited.popleft())
+        if self._away_since is not None:
+            # Before an attempt, which may take long, and in which the process may be killed.
+            self._count_lost(self.backlog.hold())
         while self.clock.monotonic() >= self._next_attempt:
             before = self.waiting
             try:
@@ -313,20 +321,19 @@ class NetworkHandler(Handler):
                 self.target(),
                 what_happened(error),
                 time.strftime("%H:%M:%S", time.localtime(self.clock.time())),
-                self._keeping(),
+                self.keeping(),
             )
 
-    def _keeping(self) -> str:
+    def keeping(self) -> str:
         """What becomes of the samples meanwhile, for a person at night."""
         if not isinstance(self.backlog, History):
             return f"keeping {self.backlog.keeps}"
-        return f"keeping {self._how_long(self.time_left)} in memory"
+        return f"keeping {self.how_long()} in memory"
 
-    @staticmethod
-    def _how_long(seconds: float | None) -> str:
-        if seconds is None:
-            return "what fits"
-        return f"about {duration(round(seconds))}"
+    def how_long(self) -> str:
+        """How much can be kept, as time if it is known how fast samples come."""
+        left = self.time_left
+        return "what fits" if left is None else f"about {roughly(left)}"
 
     def _came_back(self, kept: int) -> None:
         since, self._away_since = self._away_since, None
@@ -345,6 +352,7 @@ class NetworkHandler(Handler):
         super().after_fork()
         if self._backlog is not None:
             self._guard(self.hang_up)
+            self._backlog.abandon()
             self._backlog = None
         self._inherited: deque[list[Any]] = deque()
         self._pace = None
@@ -353,6 +361,14 @@ class NetworkHandler(Handler):
         self._last_failure = self._complained = -math.inf
         self._away_since = None
         self._lost = 0
+
+
+def roughly(seconds: float) -> str:
+    """A length of time in its largest unit: 40 min, 3 h, 12 d."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 #: What an outage is called, by the kind of error; the first that fits.

@@ -10,10 +10,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
 
 from ..sample import Sample
 from .backlog import AT_ONCE, Backlog, Encode, Limits, Payload
+
+if TYPE_CHECKING:
+    from .spool import Spool
 
 
 class History(Backlog):
@@ -21,17 +25,27 @@ class History(Backlog):
 
     For targets that store by time. ``rate`` is how many samples a second of the
     backlog are sent (0: no limit). ``batches`` is how many of the last batches
-    `repeat` sends again, for targets that acknowledge nothing.
+    `repeat` sends again, for targets that acknowledge nothing. With a ``spool``,
+    what an outage leaves is on disk, as far as it takes it, and the rest in memory.
     """
 
     keeps = "every sample"
 
-    def __init__(self, encode: Encode, limits: Limits, rate: float = 0.0, batches: int = 0) -> None:
+    def __init__(
+        self,
+        encode: Encode,
+        limits: Limits,
+        rate: float = 0.0,
+        batches: int = 0,
+        spool: Spool | None = None,
+    ) -> None:
         super().__init__(encode, limits)
         self._rate = rate
+        self.spool = spool
         self._live: deque[Payload] = deque()
         self._old: deque[Payload] = deque()
-        self._shown: deque[deque[Payload]] = deque()
+        #: Where what `ready` gave came from: one of the two, None for the spool.
+        self._shown: deque[deque[Payload] | None] = deque()
         self._waiting = self._bytes = 0
         # How many samples of the backlog may go now, and since when that has grown.
         self._credit = 0.0
@@ -40,7 +54,7 @@ class History(Backlog):
 
     @property
     def waiting(self) -> int:
-        return self._waiting
+        return self._waiting + (self.spool.samples if self.spool else 0)
 
     @property
     def bytes(self) -> int:
@@ -56,15 +70,19 @@ class History(Backlog):
 
     def ready(self, wall: float, now: float, hurry: bool = False) -> list[Payload]:
         self._shown.clear()
-        found: list[Payload] = []
-        allowed = math.inf if hurry else self._allowance(now)
-        for queue, credit in ((self._live, math.inf), (self._old, allowed)):
-            for payload in queue:
-                if len(found) == AT_ONCE or credit < 0:
-                    break
-                credit -= payload.samples
+        found = list(islice(self._live, AT_ONCE))
+        self._shown.extend([self._live] * len(found))
+        credit = math.inf if hurry else self._allowance(now)
+        if credit >= 0 and len(found) < AT_ONCE:
+            for queue, payload in chain(
+                ((None, payload) for payload in (self.spool.head() if self.spool else ())),
+                ((self._old, payload) for payload in self._old),
+            ):
                 found.append(payload)
                 self._shown.append(queue)
+                credit -= payload.samples
+                if len(found) == AT_ONCE or credit < 0:
+                    break
         return found
 
     def _allowance(self, now: float) -> float:
@@ -78,10 +96,14 @@ class History(Backlog):
 
     def take(self, sent: bool) -> Payload:
         queue = self._shown.popleft()
-        payload = queue.popleft()
-        if queue is self._old:
+        if queue is None:
+            assert self.spool is not None
+            payload = self.spool.take()
+        else:
+            payload = queue.popleft()
+            self._forget(payload)
+        if queue is not self._live:
             self._credit -= payload.samples
-        self._forget(payload)
         if sent:
             self._recent.add(payload)
         return payload
@@ -94,7 +116,7 @@ class History(Backlog):
         self._shown.clear()
         self._old.extend(self._live)
         self._live.clear()
-        dropped = 0
+        dropped = self._to_disk() if self.spool else 0
         # The one at the other end stays, however small the buffer is.
         while self.limits.exceeded(self._bytes, self._waiting) and len(self._old) > 1:
             oldest = self.limits.drop == "oldest"
@@ -103,11 +125,25 @@ class History(Backlog):
             dropped += payload.samples
         return dropped
 
+    def _to_disk(self) -> int:
+        """What the spool takes leaves the memory; returns the samples dropped for it."""
+        assert self.spool is not None
+        while self._old:
+            some = list(islice(self._old, AT_ONCE))
+            taken = self.spool.append(some, self.limits.drop)
+            for _ in range(taken):
+                self._forget(self._old.popleft())
+            if taken < len(some):
+                break
+        return self.spool.take_dropped()
+
     def pause(self, now: float) -> float | None:
         if self._live:
             return 0.0
-        if not self._old:
+        if not self._old and not (self.spool and self.spool.bytes):
             return None
+        if not self._old and self.spool and self.spool.trouble:
+            return 1.0  # until it is looked at again
         credit = self._allowance(now)
         return 0.0 if credit >= 0 else -credit / self._rate
 
@@ -116,6 +152,19 @@ class History(Backlog):
         again = self._recent.give()
         self._old.extendleft(reversed(again))
         self._bytes += sum(len(payload.data) for payload in again)
+
+    def room(self) -> tuple[float, float]:
+        if self.spool and not self.spool.trouble:
+            return super().room()[0] + self.spool.room, math.inf
+        return super().room()
+
+    def close(self) -> None:
+        if self.spool:
+            self.spool.close()
+
+    def abandon(self) -> None:
+        if self.spool:
+            self.spool.abandon()
 
     def give(self) -> list[Any]:
         payloads = [*self._old, *self._live]
