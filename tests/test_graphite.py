@@ -15,15 +15,8 @@ import pytest
 
 from appmetrics.buckets import Distribution
 from appmetrics.handlers.base import LEFT_OUT
-from appmetrics.handlers.graphite import (
-    MAX_DATAGRAM,
-    MAX_MESSAGE,
-    MAX_PATH,
-    GraphiteHandler,
-    component,
-    dotted,
-    tag_value,
-)
+from appmetrics.handlers.graphite import MAX_DATAGRAM, MAX_MESSAGE, GraphiteHandler
+from appmetrics.handlers.graphite_names import MAX_PATH, component, dotted, tag_value
 from appmetrics.sample import Event, Sample, Series, StateValue
 from appmetrics.testing.contract import HandlerContract
 from appmetrics.testing.rounds import HOSTILE, batch
@@ -41,6 +34,7 @@ class Lines:
 
     def __init__(self, protocol: str) -> None:
         self.taken: list[bytes] = []
+        self.protocol = protocol
         outer = self
 
         class Take(socketserver.BaseRequestHandler):
@@ -48,11 +42,13 @@ class Lines:
                 if protocol == "udp":
                     outer.taken.append(self.request[0])
                 else:
-                    outer.taken.append(b"".join(iter(lambda: self.request.recv(65536), b"")))
+                    for data in iter(lambda: self.request.recv(65536), b""):
+                        outer.taken.append(data)
 
         kind: Any = socketserver.UDPServer if protocol == "udp" else socketserver.ThreadingTCPServer
         self.server = kind(("127.0.0.1", 0), Take)
         self.server.max_packet_size = 65536
+        self.server.daemon_threads = True  # a handler that is not stopped stays connected
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
@@ -65,7 +61,8 @@ class Lines:
     @property
     def lines(self) -> list[str]:
         """Split as carbon does it: at every kind of line end in datagrams."""
-        return [line for part in self.taken for line in part.decode().splitlines()]
+        parts = self.taken if self.protocol == "udp" else [b"".join(self.taken)]
+        return [line for part in parts for line in part.decode(errors="replace").splitlines()]
 
 
 class TestTcp(HandlerContract):

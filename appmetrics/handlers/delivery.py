@@ -138,7 +138,7 @@ class NetworkHandler(Handler):
     def lost_connection(self) -> None:
         """To be called by ``send`` when it finds that an earlier connection has ended:
         what it carried last may be lost, and is sent again (see `Backlog.repeat`)."""
-        self.backlog.repeat()
+        self._lost_connection = True
 
     @property
     def backlog(self) -> Backlog:
@@ -170,11 +170,11 @@ class NetworkHandler(Handler):
     # -- mechanism -----------------------------------------------------------
 
     def emit(self, samples: Sequence[Sample]) -> int:
-        bytes_before, waiting_before = self.backlog.bytes, self.waiting
+        bytes_before, waiting_before = self.backlog.bytes, self.backlog.waiting
         self.backlog.add(samples)
         elapsed = samples[-1].elapsed if samples else 0.0
-        if elapsed >= 1 and self.waiting > waiting_before:
-            grown = self.backlog.bytes - bytes_before, self.waiting - waiting_before
+        if elapsed >= 1 and self.backlog.waiting > waiting_before:
+            grown = self.backlog.bytes - bytes_before, self.backlog.waiting - waiting_before
             self._pace = (grown[0] / elapsed, grown[1] / elapsed)
         self._deliver()
         return 0  # those that left were counted one payload at a time
@@ -197,9 +197,9 @@ class NetworkHandler(Handler):
     def _leave(self) -> None:
         """What could not be sent stays on disk, or goes to the successor, or is lost."""
         self._count_lost(self.backlog.hold())
-        before = self.waiting
+        before = self.backlog.waiting
         legacy = self.backlog.give()
-        spooled = self.waiting
+        spooled = self.backlog.waiting
         self.backlog.close()
         if isinstance(self.successor, NetworkHandler) and type(self.successor) is type(self):
             # Also when nothing is left, since it may wait for a file to be free.
@@ -235,12 +235,15 @@ class NetworkHandler(Handler):
             # Before an attempt, which may take long, and in which the process may be killed.
             self._count_lost(self.backlog.hold())
         while self.clock.monotonic() >= self._next_attempt:
-            before = self.waiting
+            if self._lost_connection:
+                self._lost_connection = False
+                self.backlog.repeat()
+            before = self.backlog.waiting
             try:
                 payloads = self.backlog.ready(self.clock.time(), self.clock.monotonic(), hurry)
             except Exception as error:
                 # The samples can't be encoded, and would fail again.
-                self._count_lost(before - self.waiting)
+                self._count_lost(before - self.backlog.waiting)
                 self.failed(error)
                 continue
             finally:
@@ -251,7 +254,7 @@ class NetworkHandler(Handler):
                 self._send(payloads)
             except OSError as error:
                 self._went_away(error)
-        if self.waiting and (self._away_since is not None or self._too_late()):
+        if self.backlog.waiting and (self._away_since is not None or self._too_late()):
             self._count_lost(self.backlog.hold())
 
     def _too_late(self) -> bool:
@@ -270,7 +273,7 @@ class NetworkHandler(Handler):
                 self._count_lost(self.backlog.take(sent=False).samples)
                 self.failed(error)
                 return
-            kept = self.waiting
+            kept = self.backlog.waiting
             payload = self.backlog.take(sent=refused is None)
             if refused is None:
                 self.resent += payload.repeated
@@ -361,6 +364,7 @@ class NetworkHandler(Handler):
         self._last_failure = self._complained = -math.inf
         self._away_since = None
         self._lost = 0
+        self._lost_connection = False
 
 
 def roughly(seconds: float) -> str:

@@ -1,80 +1,48 @@
-"""`GraphiteHandler`: lines for carbon over TCP or UDP, through graphyte.
+"""`GraphiteHandler`: lines for carbon over TCP or UDP, events for graphite-web.
 
-Here are the names: from a series to carbon's paths. Buffering and retrying are in
-``delivery``; graphyte only carries finished bytes, since its own building of lines
-raises on blanks, and its own thread loses failed batches and dies in a fork.
+Puts its parts together and renders lines: paths are made in ``graphite_names``, the
+statistics in ``graphite_layouts``, bytes travel in ``graphite_wire``, events in
+``graphite_events``. Buffering, retrying and the spool are in ``delivery`` and below.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 import socket
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import graphyte
+from typing import Any, NamedTuple
 
 from ..display import title
-from ..exposition.values import encodable, number
+from ..exposition.values import LARGEST, number
 from ..options import Option, boolean, choice, port, text
 from ..sample import COUNTER, EVENT, GAUGE, STATE, Sample, Series
-from ..statistics import (
-    COUNTER_STATISTICS,
-    counter_statistics,
-    key,
-    statistics,
-    timer_statistics,
-)
+from ..statistics import COUNTER_STATISTICS, counter_statistics, timer_statistics
 from .base import LEFT_OUT, log
+from .graphite_events import EventsApi
+from .graphite_layouts import Plain, Statsd
+from .graphite_names import MARK, TEMPLATE, Paths
+from .graphite_wire import Line
 from .history import HistoryHandler
+from .posting import url
 
-TEMPLATE = "{prefix}.{name}.{labels}.{statistic}"
 TIMER_DEFAULT = ("count", "rate", "mean", "p50", "p95", "p99", "max")
 
-#: A component becomes a file name (at most 255 bytes with whisper's ".wsp"), and a
-#: line must fit one datagram and carbon's limit of 16 KiB.
-MAX_COMPONENT = 200
-MAX_PATH = 1000
-#: One TCP connection carries at most so much, so that a slow link meets the timeout.
+#: One attempt sends at most so much, so that a slow link meets the timeout.
 MAX_MESSAGE = 128 * 1024
 #: Fits an Ethernet frame, as statsd and carbon's own clients have it.
 MAX_DATAGRAM = 1400
 
-#: Stands where the statistic goes in a prepared path; no path contains it.
-_MARK = "\0"
-
-_FIELD = re.compile(r"\{(\w+)\}")
-_UNFIT = re.compile(r"[^\w-]")
-_UNFIT_IN_TAG = re.compile(r"""[\s;!^="'`\\{}()\[\]<>*?~,|]""")
+_EXACT = (int, float)
+_PLACES = ("count", "rate", "total")
 
 
-def component(value: str) -> str:
-    """Text as one component of a path: letters, digits, ``_`` and ``-``, all else ``_``.
+class _Prepared(NamedTuple):
+    """What never changes in a series' lines."""
 
-    Letters and digits of any script stay. Empty becomes ``_``; what is longer
-    than 200 bytes is cut and ends in a hash of the whole.
-    """
-    return _cut(_UNFIT.sub("_", value)) or "_"
-
-
-def dotted(value: str) -> str:
-    """Text as components: cut at its dots, those that are empty left out."""
-    return ".".join(component(part) for part in value.split(".") if part)
-
-
-def tag_value(value: str) -> str:
-    """Text as a tag's value, readable and within carbon's rules."""
-    printable = "".join(char if char.isprintable() else "_" for char in encodable(value))
-    return _cut(_UNFIT_IN_TAG.sub("_", printable)) or "_"
-
-
-def _cut(value: str) -> str:
-    data = value.encode()
-    if len(data) <= MAX_COMPONENT:
-        return value
-    digest = hashlib.sha256(data).hexdigest()[:12]
-    return f"{data[: MAX_COMPONENT - 13].decode('utf-8', 'ignore')}_{digest}"
+    kind: str
+    #: The beginning of each line, up to its value, by statistic.
+    heads: dict[str, str]
+    #: Of a counter: its heads, each with the place of its number among (delta, rate, total).
+    plain: tuple[tuple[str, int], ...]
 
 
 class GraphiteHandler(HistoryHandler):
@@ -87,6 +55,7 @@ class GraphiteHandler(HistoryHandler):
         host = 127.0.0.1
         port = 2003
         prefix = apps.%(hostname)s
+        spool = %(here)s/var/carbon.spool
 
     Paths follow ``template``: components separated by dots, among them
     ``{prefix}``, ``{name}`` and ``{statistic}``, which must be a component of its
@@ -105,11 +74,13 @@ class GraphiteHandler(HistoryHandler):
     timer,     count, rate, total, sum, mean, min, max, p50,  count, rate, mean,
     histogram  p99.9 (as ``p99_9``) ..., of this interval     p50, p95, p99, max
     state      none: 0 ok, 1 warning, 2 critical, 3 unknown
+    event      posted to ``events``, if that is set
     ========== ============================================== =====================
 
     An idle interval sends count 0 and rate 0, no means or percentiles; gauges and
-    states repeat each round. Events are not sent. Of two series with the same
-    path, the first keeps it; the other is listed in ``left_out``.
+    states repeat each round. Of two series with the same path, the first keeps it;
+    the other is listed in ``left_out``. ``layout = statsd`` has statsd's paths and
+    statistics instead (see `Statsd`).
     """
 
     OPTIONS = (
@@ -121,6 +92,8 @@ class GraphiteHandler(HistoryHandler):
         Option("template", text, TEMPLATE, "How a path is made."),
         Option("statistics", timer_statistics, TIMER_DEFAULT, "Of timers and histograms."),
         Option("counter_statistics", counter_statistics, COUNTER_STATISTICS, "Of counters."),
+        Option("layout", choice("plain", "statsd"), "plain", "Or statsd's paths and statistics."),
+        Option("events", url, None, "The events API of graphite-web: http://HOST/events/."),
         *HistoryHandler.OPTIONS,
     )
 
@@ -135,34 +108,37 @@ class GraphiteHandler(HistoryHandler):
         template: str = TEMPLATE,
         statistics: Sequence[str] = TIMER_DEFAULT,
         counter_statistics: Sequence[str] = COUNTER_STATISTICS,
+        layout: str = "plain",
+        events: str | None = None,
         **common: Any,
     ) -> None:
+        self.events: EventsApi | None = None
         super().__init__(**common)
         self.host = host
         self.port = port
         self.protocol = protocol
-        self.prefix = dotted(prefix)
-        self.tags = tags
-        self.statistics = tuple(statistics)
-        self.counter_statistics = tuple(counter_statistics)
-        self._template = _parsed(template)
-        self._named = set(_FIELD.findall(template)) - {"prefix", "name", "labels", "statistic"}
-        self._owners: dict[str, Series] = {}
+        # Carbon acknowledges nothing, and keeps one value for each second.
+        self.batches = 2 if protocol == "tcp" else 0
+        plain = Plain(statistics, counter_statistics)
+        self.layout: Plain | Statsd = Statsd() if layout == "statsd" else plain
+        self.paths = Paths(prefix, template, tags, self.layout.keys, self.layout.group)
+        self.events = self._events_api(events) if events else None
         self._left_out: dict[Series, str] = {}
-        self._sender = graphyte.Sender(
-            host, port, timeout=self.timeout, protocol=protocol, raise_send_errors=True
-        )
+        self._line = Line(host, port, protocol)
+
+    def _events_api(self, url: str) -> EventsApi:
+        api = EventsApi(url, name=f"{self.name}.events", timeout=self.timeout, clock=self.clock)
+        api.stats = self.stats
+        return api
 
     # -- names ---------------------------------------------------------------
 
     def prepare(self, series: Series) -> Any:
         if series.kind == EVENT:
-            return LEFT_OUT
-        path = self._path(series)
-        why = self._refusal(series, path)
+            return LEFT_OUT if self.events is None else EVENT
+        why = self.paths.claim(series)
         if not why:
-            self._owners[path] = series
-            return path
+            return self._prepared(series)
         if not self._left_out:
             log.warning(
                 "handler %s: %s is left out: %s (more like it are only counted)",
@@ -173,8 +149,16 @@ class GraphiteHandler(HistoryHandler):
         self._left_out[series] = why
         return LEFT_OUT
 
+    def _prepared(self, series: Series) -> _Prepared:
+        path = self.paths.path(series)
+        keys = self.layout.keys(series) or ("",)
+        heads = {key: f"{path.replace(MARK, key)} " for key in keys}
+        counts = series.kind == COUNTER
+        places = [(heads[key], _PLACES.index(key)) for key in keys] if counts else []
+        return _Prepared(series.kind, heads, tuple(places))
+
     def rerouted(self) -> None:
-        self._owners.clear()
+        self.paths.forget()
         self._left_out.clear()
 
     @property
@@ -184,101 +168,67 @@ class GraphiteHandler(HistoryHandler):
 
     def describe(self, series: Series) -> list[str]:
         if series.kind == EVENT:
-            return []
-        path = self._path(series)
-        return [path.replace(_MARK, key(each)) for each in self._statistics(series) or ("",)]
+            return [self.events.target()] if self.events else []
+        return self.paths.full(series)
 
-    def _statistics(self, series: Series) -> tuple[str, ...]:
-        if series.kind in (GAUGE, STATE):
-            return ()
-        return self.counter_statistics if series.kind == COUNTER else self.statistics
-
-    def _path(self, series: Series) -> str:
-        """The path; `_MARK` stands where a statistic goes."""
-        others = [pair for pair in series.labels if pair[0] not in self._named]
-        if not self.tags:
-            others = [pair for pair in others if pair[0] not in series.common]
-        whole = {
-            "{prefix}": self.prefix,
-            "{name}": dotted(series.name) or "_",
-            "{labels}": "" if self.tags else ".".join(component(value) for _, value in others),
-            "{statistic}": _MARK if self._statistics(series) else "",
-        }
-        known = {**dict(series.labels), "prefix": self.prefix, "name": series.name}
-
-        def filled(part: str) -> str:
-            if part in whole:
-                return whole[part]
-            return component(_FIELD.sub(lambda field: known.get(field[1], ""), part))
-
-        parts = map(filled, self._template)
-        path = ".".join(filter(None, parts))
-        if self.tags:
-            # Carbon keeps the path itself under the tag "name".
-            tags = {component(label): value for label, value in others}
-            if "name" in tags:
-                tags["name_"] = tags.pop("name")
-            path += "".join(f";{label}={tag_value(tags[label])}" for label in sorted(tags))
-        return path
-
-    def _refusal(self, series: Series, path: str) -> str:
-        """Why a series can't have its path; empty if it can."""
-        longest = max(map(len, map(key, self._statistics(series))), default=0)
-        if len(path.encode()) + longest > MAX_PATH:
-            return f"its path is longer than {MAX_PATH} bytes"
-        for owner in self._rivals(series, path):
-            if owner.identity != series.identity or owner.kind != series.kind:
-                shown = path.replace(_MARK, "*")
-                return f"its path {shown} belongs to the {owner.kind} {title(*owner.identity)}"
-        return ""
-
-    def _rivals(self, series: Series, path: str) -> Iterator[Series]:
-        """Who owns this path, or one that it stands for, or one that stands for it."""
-        if path in self._owners:
-            yield self._owners[path]
-        for each in self._statistics(series):
-            if (full := path.replace(_MARK, key(each))) in self._owners:
-                yield self._owners[full]
-        if _MARK not in path:
-            head, semicolon, tail = path.partition(";")
-            parts = head.split(".")
-            for index, part in enumerate(parts):
-                general = ".".join([*parts[:index], _MARK, *parts[index + 1 :]])
-                owner = self._owners.get(general + semicolon + tail)
-                if owner and part in map(key, self._statistics(owner)):
-                    yield owner
-
-    # -- delivery ------------------------------------------------------------
+    # -- lines ---------------------------------------------------------------
 
     def encode(self, samples: Sequence[Sample]) -> Iterator[tuple[bytes, int]]:
         limit = MAX_DATAGRAM if self.protocol == "udp" else MAX_MESSAGE
-        lines: list[bytes] = []
+        texts: list[str] = []
         length = count = 0
+        when: float | None = None
+        end = ""
         for sample in samples:
+            if sample.time != when:
+                when = sample.time
+                end = f" {int(when)}\n"
+            text = self._lines(sample, end)
+            size = len(text) if text.isascii() else len(text.encode())
+            if length + size > limit:
+                if texts:
+                    yield "".join(texts).encode(), count
+                    texts, length, count = [], 0, 0
+                if size > limit:
+                    *parts, text = _split(text, limit)
+                    for part in parts:
+                        yield part.encode(), 0
+                    size = len(text.encode())
+            texts.append(text)
+            length += size
             count += 1
-            for line in self._lines(sample):
-                if lines and length + len(line) > limit:
-                    yield b"".join(lines), count - 1
-                    lines, length, count = [], 0, 1
-                lines.append(line)
-                length += len(line)
-        if lines:
-            yield b"".join(lines), count
+        if length:
+            yield "".join(texts).encode(), count
 
-    def _lines(self, sample: Sample) -> Iterator[bytes]:
-        path: str = sample.prepared
-        series, value = sample.series, sample.value
-        time = int(sample.time)
-        if series.kind in (GAUGE, STATE):
-            finite = number(value.number if series.kind == STATE else value)
-            if finite is not None:
-                yield f"{path} {finite!r} {time}\n".encode()
-            return
-        for word, each in statistics(sample, self._statistics(series)):
-            yield f"{path.replace(_MARK, key(word))} {each!r} {time}\n".encode()
+    def _lines(self, sample: Sample, end: str) -> str:
+        """All lines of a sample. Written for speed: most of a round is spent here."""
+        _, _, value, delta, elapsed, (kind, heads, plain) = sample
+        if plain:
+            if (
+                type(value) in _EXACT
+                and type(delta) in _EXACT
+                and -LARGEST <= value <= LARGEST
+                and -LARGEST <= delta <= LARGEST
+            ):
+                numbers = (delta, delta / elapsed if elapsed else 0.0, value)
+                return "".join([f"{head}{numbers[place]!r}{end}" for head, place in plain])
+        elif kind in (GAUGE, STATE):
+            if type(value) not in _EXACT or not -LARGEST <= value <= LARGEST:
+                value = number(value.number if kind == STATE else value)
+                if value is None:
+                    return ""
+            return f"{heads['']}{value!r}{end}"
+        return "".join([f"{heads[key]}{each!r}{end}" for key, each in self.layout.values(sample)])
+
+    # -- delivery ------------------------------------------------------------
 
     def send(self, payload: bytes) -> None:
-        self._sender.send_message(payload)
+        if self._line.has_ended():
+            self.lost_connection()
+        self._line.send_within(payload, self.time_limit)
+
+    def hang_up(self) -> None:
+        self._line.close()
 
     def target(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -290,22 +240,56 @@ class GraphiteHandler(HistoryHandler):
             socket.getaddrinfo(self.host, self.port, socket.AF_INET, socket.SOCK_DGRAM)
         else:
             socket.create_connection((self.host, self.port), self.timeout).close()
+        if self.events is not None:
+            self.events.check()
+
+    # -- events --------------------------------------------------------------
+
+    def emit(self, samples: Sequence[Sample]) -> int:
+        if samples and samples[0].prepared is EVENT and self.events is not None:
+            # They come in batches of their own.
+            return self.events.emit(samples)
+        return super().emit(samples)
+
+    def idle(self) -> float | None:
+        pauses = [super().idle(), self.events.idle() if self.events else None]
+        return min((pause for pause in pauses if pause is not None), default=None)
+
+    def settled(self) -> bool:
+        return super().settled() and (self.events is None or self.events.settled())
+
+    @property
+    def waiting(self) -> int:
+        return super().waiting + (self.events.waiting if self.events else 0)
+
+    def served_by(self, reporter: Any) -> None:
+        super().served_by(reporter)
+        if self.events is not None:
+            self.events.clock = self.clock
+
+    def close(self) -> None:
+        super().close()
+        if self.events is not None:
+            self.events.deadline = self.deadline
+            self.events.successor = getattr(self.successor, "events", None)
+            self.events.close()
+            self.events.deadline = None
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        if self.events is not None:
+            self.events.after_fork()
 
 
-def _parsed(template: str) -> list[str]:
-    """A template's components; raises ValueError with what is wrong."""
-    parts = template.split(".")
-    if not all(parts):
-        raise ValueError("template: a component is empty")
-    if re.search(r"[{}]", _FIELD.sub("", template)):
-        raise ValueError("template: braces that hold no field such as {name}")
-    for field in ("{prefix}", "{name}", "{labels}", "{statistic}"):
-        if template.count(field) > 1:
-            raise ValueError(f"template: {field} stands there twice")
-    for field in ("{labels}", "{statistic}"):
-        if field in template and field not in parts:
-            raise ValueError(f"template: {field} must be a component of its own")
-    for field in ("{name}", "{statistic}"):
-        if field not in template:
-            raise ValueError(f"template: {field} is missing")
-    return parts
+def _split(text: str, limit: int) -> Iterator[str]:
+    """Lines in pieces of at most ``limit`` bytes; a line is never cut."""
+    lines: list[str] = []
+    length = 0
+    for line in text.splitlines(keepends=True):
+        size = len(line.encode())
+        if lines and length + size > limit:
+            yield "".join(lines)
+            lines, length = [], 0
+        lines.append(line)
+        length += size
+    yield "".join(lines)

@@ -33,7 +33,7 @@ class HistoryHandler(NetworkHandler):
         Option("replay", integer(0), REPLAY, "Kept samples sent a second; 0: no limit."),
     )
 
-    batches: ClassVar[int] = 0
+    batches: int = 0
 
     def __init__(
         self,
