@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .buckets import Distribution
@@ -56,9 +57,23 @@ def key(word: str) -> str:
     return word.replace(".", "_")
 
 
+@lru_cache(maxsize=256)
+def _percents(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The words that are percentiles, extremes included, and their percents, rising."""
+    found = {"min": 0.0, "max": 100.0}
+    found |= {word: float(match[1]) for word in words if (match := _PERCENTILE.fullmatch(word))}
+    rising = sorted((percent, word) for word, percent in found.items() if word in words)
+    return tuple(word for _, word in rising), tuple(percent for percent, _ in rising)
+
+
 def statistics(sample: Sample, words: Sequence[str]) -> Iterator[tuple[str, float]]:
     """(word, value) of a counter, timer or histogram; leaves out what has no finite value."""
     change, total = sample.delta, sample.value
+    percentiles: dict[str, float] = {}
+    if isinstance(change, Distribution) and change.count:
+        named, percents = _percents(tuple(words))
+        # All in one walk over the buckets.
+        percentiles = dict(zip(named, change.percentiles(percents)))
     for word in words:
         value: Any = None
         if word == "rate":
@@ -67,12 +82,10 @@ def statistics(sample: Sample, words: Sequence[str]) -> Iterator[tuple[str, floa
             value = getattr(total, "count", total)
         elif word == "count":
             value = getattr(change, "count", change)
+        elif word in percentiles:
+            value = percentiles[word]
         elif isinstance(change, Distribution) and (word == "sum" or change.count):
-            percentile = _PERCENTILE.fullmatch(word)
-            if percentile:
-                value = change.percentile(float(percentile[1]))
-            else:
-                value = getattr(change, word)
+            value = change.sum if word == "sum" else change.mean
         finite = number(value)
         if finite is not None:
             yield word, finite
