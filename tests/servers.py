@@ -300,6 +300,19 @@ class Carbon(Server):
             if value is not None
         }
 
+    def rolled_up(self, path: str, second: int, step: int) -> float | None:
+        """The point of the archive with this step, None if there is none."""
+        import whisper
+
+        file = self.file(path)
+        if not file.exists() or not file.stat().st_size:
+            return None
+        # Whisper answers from the finest archive that reaches back far enough.
+        fetched = whisper.fetch(str(file), second - 1, second + 2 * step, archiveToSelect=step)
+        (start, end, found), values = fetched
+        assert found == step
+        return dict(zip(range(start, end, step), values))[second]
+
     def paths(self) -> list[str]:
         """The dotted paths that have a file (not the tagged ones), sorted."""
         files = (file.relative_to(self.whisper) for file in self.whisper.rglob("*.wsp"))

@@ -16,7 +16,7 @@ from typing import NoReturn
 from ..display import printable
 from ..errors import ConfigError
 from ..version import __version__
-from . import check, explain, ship, show
+from . import check, explain, graphite_rules, ship, show
 from .terminal import CliError
 
 _COMMANDS = {
@@ -24,6 +24,7 @@ _COMMANDS = {
     "show": (show, "print the numbers of a process or a file"),
     "ship": (ship, "send what the worker processes of a server share"),
     "explain": (explain, "say why a metric is, or is not, where you look for it"),
+    "graphite-rules": (graphite_rules, "print what carbon must be told about our metrics"),
 }
 
 

@@ -113,6 +113,18 @@ class Paths:
         path = self.path(series)
         return [path.replace(MARK, key) for key in self._keys(series) or ("",)]
 
+    @property
+    def beginning(self) -> str:
+        """The components that all paths begin with."""
+        if self._template[0] == "{prefix}":
+            return self.prefix
+        return "" if _FIELD.search(self._template[0]) else self._template[0]
+
+    @property
+    def statistic_is_last(self) -> bool:
+        """Whether a path ends with its statistic, or has it somewhere inside."""
+        return self._template[-1] == "{statistic}"
+
     def claim(self, series: Series) -> str:
         """Give a series its path; returns why it can't have it, else nothing."""
         path = self.path(series)
