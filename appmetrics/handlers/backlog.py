@@ -102,7 +102,10 @@ class Backlog:
         return 0.0 if self.waiting else None
 
     def repeat(self) -> None:
-        """A connection has ended that acknowledged nothing: send again what it carried last."""
+        """A connection has ended that acknowledged nothing: send again what it carried last.
+
+        May be called between `ready` and `take`.
+        """
 
     def room(self) -> tuple[float, float]:
         """Bytes and samples that can still be kept."""

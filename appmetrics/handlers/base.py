@@ -249,6 +249,7 @@ class Handler:
 
     def handle(self, batch: Batch) -> None:
         """Turn a round into samples and emit them; never raises."""
+        self._open()
         try:
             if batch.selection is not self._selection:
                 self._selection = batch.selection

@@ -138,7 +138,7 @@ class NetworkHandler(Handler):
     def lost_connection(self) -> None:
         """To be called by ``send`` when it finds that an earlier connection has ended:
         what it carried last may be lost, and is sent again (see `Backlog.repeat`)."""
-        self._lost_connection = True
+        self.backlog.repeat()
 
     @property
     def backlog(self) -> Backlog:
@@ -235,9 +235,6 @@ class NetworkHandler(Handler):
             # Before an attempt, which may take long, and in which the process may be killed.
             self._count_lost(self.backlog.hold())
         while self.clock.monotonic() >= self._next_attempt:
-            if self._lost_connection:
-                self._lost_connection = False
-                self.backlog.repeat()
             before = self.backlog.waiting
             try:
                 payloads = self.backlog.ready(self.clock.time(), self.clock.monotonic(), hurry)
@@ -364,7 +361,6 @@ class NetworkHandler(Handler):
         self._last_failure = self._complained = -math.inf
         self._away_since = None
         self._lost = 0
-        self._lost_connection = False
 
 
 def roughly(seconds: float) -> str:

@@ -44,6 +44,8 @@ class History(Backlog):
         self.spool = spool
         self._live: deque[Payload] = deque()
         self._old: deque[Payload] = deque()
+        #: What will be sent once more.
+        self._again: list[Payload] = []
         #: Where what `ready` gave came from: one of the two, None for the spool.
         self._shown: deque[deque[Payload] | None] = deque()
         self._waiting = self._bytes = 0
@@ -69,7 +71,7 @@ class History(Backlog):
         self._recent.next_batch()
 
     def ready(self, wall: float, now: float, hurry: bool = False) -> list[Payload]:
-        self._shown.clear()
+        self._enqueue_again()
         found = list(islice(self._live, AT_ONCE))
         self._shown.extend([self._live] * len(found))
         credit = math.inf if hurry else self._allowance(now)
@@ -113,7 +115,7 @@ class History(Backlog):
         self._bytes -= len(payload.data)
 
     def hold(self) -> int:
-        self._shown.clear()
+        self._enqueue_again()
         self._old.extend(self._live)
         self._live.clear()
         dropped = self._to_disk() if self.spool else 0
@@ -140,7 +142,7 @@ class History(Backlog):
     def pause(self, now: float) -> float | None:
         if self._live:
             return 0.0
-        if not self._old and not (self.spool and self.spool.bytes):
+        if not (self._old or self._again) and not (self.spool and self.spool.bytes):
             return None
         if not self._old and self.spool and self.spool.trouble:
             return 1.0  # until it is looked at again
@@ -148,10 +150,14 @@ class History(Backlog):
         return 0.0 if credit >= 0 else -credit / self._rate
 
     def repeat(self) -> None:
-        self._shown.clear()
         again = self._recent.give()
-        self._old.extendleft(reversed(again))
+        self._again.extend(again)
         self._bytes += sum(len(payload.data) for payload in again)
+
+    def _enqueue_again(self) -> None:
+        self._shown.clear()
+        self._old.extendleft(reversed(self._again))
+        self._again.clear()
 
     def room(self) -> tuple[float, float]:
         if self.spool and not self.spool.trouble:
@@ -167,9 +173,10 @@ class History(Backlog):
             self.spool.abandon()
 
     def give(self) -> list[Any]:
+        self._enqueue_again()
         payloads = [*self._old, *self._live]
-        for queue in (self._old, self._live, self._shown):
-            queue.clear()
+        self._old.clear()
+        self._live.clear()
         self._waiting = self._bytes = 0
         return payloads
 

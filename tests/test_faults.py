@@ -1,0 +1,208 @@
+"""Handlers of network targets, and one fault after the other between them and their server.
+
+A handler joins by a class of `TargetUnderTest` in `TARGETS`.
+"""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from appmetrics.handlers.base import Handler
+from appmetrics.handlers.delivery import NetworkHandler
+from appmetrics.handlers.graphite import GraphiteHandler
+from appmetrics.handlers.memory import MemoryHandler
+from appmetrics.sample import Series
+from appmetrics.testing.rounds import batch
+from fault_proxy import FAULTS, FaultProxy
+from servers import HOST, wait_for
+
+START = 1_600_000_000
+SERIES = 50
+#: Rounds before, during and after the fault.
+PHASES = (3, 5, 3)
+
+
+class TargetUnderTest:
+    """A handler and a server of its kind, which keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+
+    @contextmanager
+    def server(self) -> Iterator[int]:
+        """Run the server; gives its port."""
+        raise NotImplementedError
+        yield
+
+    def handler(self, port: int, **common: Any) -> NetworkHandler:
+        """A handler that sends to that port."""
+        raise NotImplementedError
+
+    def points(self) -> list[tuple[str, int, float]]:
+        """(name, second, value) of all that has arrived whole, as often as it has arrived."""
+        raise NotImplementedError
+
+
+class Graphite(TargetUnderTest):
+    """Lines over TCP, which nobody acknowledges."""
+
+    @contextmanager
+    def server(self) -> Iterator[int]:
+        taken = self.taken
+
+        class Take(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                # As carbon: a line counts when its end has come.
+                for line in self.rfile:
+                    if line.endswith(b"\n"):
+                        taken.append(line)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+
+            def handle_error(self, *args: object) -> None:
+                """A connection that is reset is what these tests are about."""
+
+        with Server((HOST, 0), Take) as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            try:
+                yield server.server_address[1]
+            finally:
+                server.shutdown()
+                thread.join()
+
+    def handler(self, port: int, **common: Any) -> NetworkHandler:
+        return GraphiteHandler(port=port, **common)
+
+    def points(self) -> list[tuple[str, int, float]]:
+        words = [line.split() for line in list(self.taken)]
+        return [(name.decode(), int(when), float(value)) for name, value, when in words]
+
+
+TARGETS = {"graphite": Graphite}
+
+
+class Sender:
+    """Plays the application: puts rounds into handlers, and measures how long that takes."""
+
+    def __init__(self, *handlers: Handler) -> None:
+        self.handlers = handlers
+        names = [Series(f"shop.part{number}") for number in range(SERIES)]
+        self.batches = {id(handler): batch([(name, 0) for name in names]) for handler in handlers}
+        self.second = 0
+        self.longest = 0.0
+
+    def rounds(self, many: int) -> None:
+        """So many rounds, each a second later by its time."""
+        for _ in range(many):
+            when = START + self.second
+            for handler in self.handlers:
+                one = self.batches[id(handler)]
+                readings = [self.second * SERIES + place for place in range(SERIES)]
+                due = one._replace(readings=readings, time=when, monotonic=float(when))
+                start = time.monotonic()
+                handler.put(due)
+                self.longest = max(self.longest, time.monotonic() - start)
+                # A round at a time, as far as the worker keeps pace with a fault.
+                wait_for(lambda handler=handler: len(handler._rounds) < 4, "the queue", 30)
+            self.second += 1
+
+    def expected(self) -> set[tuple[str, int, float]]:
+        """All points that were made."""
+        return {
+            (f"shop.part{place}", START + second, float(second * SERIES + place))
+            for second in range(self.second)
+            for place in range(SERIES)
+        }
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_costs_nothing(target: str, fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever goes wrong, all that was made arrives, at most the last batches twice; no round
+    is late for another handler, and the application is never held up."""
+    kind = TARGETS[target]()
+    with kind.server() as port, FaultProxy(port) as proxy:
+        handler = kind.handler(proxy.port, name="tested", timeout=0.3, jitter=lambda: 0.0)
+        other = MemoryHandler(name="other")
+        handler.start()
+        other.start()
+        try:
+            sender = Sender(handler, other)
+            before, during, after = PHASES
+            sender.rounds(before)
+            wait_for(lambda: len(set(kind.points())) == before * SERIES, "the first rounds")
+            proxy.break_(fault)
+            sender.rounds(during)
+            # No other handler has waited for this one.
+            assert other.stats.sent == (before + during) * SERIES
+            proxy.mend()
+            sender.rounds(after)
+            wait_for(lambda: sender.expected() == set(kind.points()), "all points", timeout=30)
+            assert handler.flush(20)
+        finally:
+            assert handler.stop(10)
+            assert other.stop(10)
+    assert handler.stats.dropped == 0
+    assert handler.stats.sent == len(sender.expected())
+    doubles = len(kind.points()) - len(set(kind.points()))
+    # Those that were repeated, and what an attempt had passed on before it failed.
+    assert doubles <= handler.resent + during * SERIES
+    levels = [record.levelname for record in caplog.records if "tested (" in record.message]
+    assert levels.count("WARNING") <= 2, caplog.messages
+
+
+def test_a_name_that_has_no_address_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """What can't be resolved is kept, and one line says why."""
+    handler = GraphiteHandler(host="no-such-host.invalid", name="carbon", timeout=0.5)
+    handler.handle(batch([(Series("a"), 1)]))
+    assert (handler.waiting, handler.stats.dropped) == (1, 0)
+    (message,) = caplog.messages
+    assert message.startswith("carbon (no-such-host.invalid:2003) has no address since ")
+    handler.stop(1)
+
+
+def test_a_restart_that_nobody_noticed_is_repeated() -> None:
+    """A carbon that went between two rounds gets the last two batches again, counted apart."""
+    kind = Graphite()
+    with kind.server() as port, FaultProxy(port) as proxy:
+        handler = kind.handler(proxy.port, name="tested")
+        sender = Sender(handler)
+        handler.start()
+        sender.rounds(3)
+        wait_for(lambda: len(kind.points()) == 3 * SERIES, "the first rounds")
+        kind.taken.clear()  # the server had it in memory, and was killed
+        proxy.mend()
+        sender.rounds(1)
+        assert handler.flush(10)
+        assert handler.stop(5)
+        wait_for(lambda: len(kind.points()) == 4 * SERIES, "the last batches again")
+    assert (handler.stats.sent, handler.resent) == (4 * SERIES, 3 * SERIES)
+
+
+def test_a_proxy_passes_on_both_ways() -> None:
+    """Without a fault, the proxy changes nothing."""
+
+    class Echo(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(self.rfile.readline())
+
+    with socketserver.TCPServer((HOST, 0), Echo) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with (
+            FaultProxy(server.server_address[1]) as proxy,
+            socket.create_connection((HOST, proxy.port), 5) as connection,
+        ):
+            connection.sendall(b"hello\n")
+            assert connection.makefile("rb").read() == b"hello\n"
+        thread.join(5)
