@@ -19,7 +19,14 @@ import pytest
 import servers
 
 T = TypeVar("T")
-SERVER_FIXTURES = {"carbon", "start_prometheus", "promtool", "syslog_ng", "chromium"}
+SERVER_FIXTURES = {
+    "carbon",
+    "graphite_web",
+    "start_prometheus",
+    "promtool",
+    "syslog_ng",
+    "chromium",
+}
 NOT_HERE = "no real server: "
 
 # A busy machine must not fail a property, and a run must not depend on an earlier one.
@@ -66,6 +73,13 @@ def _or_skip(make: Callable[..., T], *arguments: Any) -> T:
 def carbon(tmp_path: Path) -> Iterator[servers.Carbon]:
     """A running carbon-cache with one-second retention, and its whisper files."""
     with _or_skip(servers.Carbon, tmp_path / "carbon") as server:
+        yield server
+
+
+@pytest.fixture
+def graphite_web(tmp_path: Path) -> Iterator[servers.GraphiteWeb]:
+    """A running graphite-web, for its events API."""
+    with _or_skip(servers.GraphiteWeb, tmp_path / "graphite-web") as server:
         yield server
 
 

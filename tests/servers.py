@@ -33,6 +33,7 @@ START_SECONDS = 30.0
 
 HOW_TO_INSTALL = {
     "carbon": "pip install carbon whisper (from Python 3.12 on: apt-get install graphite-carbon)",
+    "graphite-web": "apt-get install graphite-web",
     "prometheus": "apt-get install prometheus",
     "promtool": "apt-get install prometheus",
     "syslog-ng": "apt-get install syslog-ng-core",
@@ -323,6 +324,71 @@ class Carbon(Server):
     def refused(self) -> list[str]:
         """The lines of carbon's own log about lines that it did not understand."""
         return [line for line in self.log.read_text().splitlines() if "invalid line" in line]
+
+
+class GraphiteWeb(Server):
+    """graphite-web with a database of its own; here for its events.
+
+    From Debian's package, or a virtual environment that APPMETRICS_GRAPHITE_WEB names:
+    from PyPI it wants an old Django, which must not get among what the tests use.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        own = os.environ.get("APPMETRICS_GRAPHITE_WEB", "")
+        if own:
+            manage = [f"{own}/bin/django-admin"]
+        else:
+            manage = [find_program("graphite-web", "graphite-manage")]
+        super().__init__(folder)
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        parts = ("storage", "log", "conf", "static", "whisper")
+        for part in parts:
+            (folder / part).mkdir()
+        conf, storage, log, static, whisper = (str(folder / part) for part in parts)
+        settings = {
+            "SECRET_KEY": "test",
+            "TIME_ZONE": "UTC",
+            "ALLOWED_HOSTS": ["*"],
+            "CONF_DIR": conf,
+            "STORAGE_DIR": storage,
+            "LOG_DIR": log,
+            "STATIC_ROOT": static,
+            "WHISPER_DIR": whisper,
+            "CARBONLINK_HOSTS": [],
+            "DATABASES": {
+                "default": {
+                    "NAME": f"{storage}/graphite.db",
+                    "ENGINE": "django.db.backends.sqlite3",
+                }
+            },
+        }
+        text = "".join(f"{name} = {value!r}\n" for name, value in settings.items())
+        (folder / "local_settings.py").write_text(text)
+        self.environ = {
+            "PYTHONPATH": str(folder),
+            "DJANGO_SETTINGS_MODULE": "graphite.settings",
+            "GRAPHITE_SETTINGS_MODULE": "local_settings",
+        }
+        subprocess.run(
+            [*manage, "migrate", "--run-syncdb"],
+            env={**os.environ, **self.environ},
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+        self.command = [*manage, "runserver", "--noreload", "--insecure", f"{HOST}:{self.port}"]
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+        return bool(get(f"{self.url}/events/get_data"))
+
+    def events(self, tag: str) -> list[dict[str, Any]]:
+        """The events with a tag."""
+        query = urllib.parse.urlencode({"tags": tag})
+        found: list[dict[str, Any]] = json.loads(get(f"{self.url}/events/get_data?{query}"))
+        return found
 
 
 class Prometheus(Server):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import math
 import socket
 import socketserver
@@ -20,7 +22,7 @@ from appmetrics.handlers.graphite_names import MAX_PATH, component, dotted, tag_
 from appmetrics.sample import Event, Sample, Series, StateValue
 from appmetrics.testing.contract import HandlerContract
 from appmetrics.testing.rounds import HOSTILE, batch
-from servers import Carbon, free_port, wait_for
+from servers import Carbon, GraphiteWeb, free_port, wait_for
 
 NOW = 1_600_000_000
 LABELS = (("shop", "de"), ("status", "200"))
@@ -524,3 +526,177 @@ def test_carbon_that_comes_late_gets_everything(carbon: Carbon) -> None:
     wait_for(lambda: len(carbon.points("shop.queue.de.200")) == 3)
     assert list(carbon.points("shop.queue.de.200").values()) == [0, 1, 2]
     assert handler.stats.dropped == 0
+
+
+# -- statsd's layout
+
+
+def test_the_layout_of_statsd() -> None:
+    """Counters, timers and gauges have the paths and statistics of statsd."""
+    handler = GraphiteHandler(layout="statsd")
+    assert paths(handler, Series("shop.orders", (), "counter"), Series("shop.queue")) == [
+        "stats.counters.shop.orders.count",
+        "stats.counters.shop.orders.rate",
+        "stats.gauges.shop.queue",
+    ]
+    words = "count count_ps sum sum_squares mean median upper lower std "
+    words += "count_90 mean_90 upper_90 sum_90 sum_squares_90"
+    assert paths(handler, RENDER) == [f"stats.timers.shop.render.{each}" for each in words.split()]
+
+
+@pytest.mark.parametrize("values", [[0.25], [0.1, 0.2], [0.01 * n for n in range(1, 101)]])
+def test_statsd_statistics_are_those_of_statsd(values: list[float]) -> None:
+    """Counts, sums and means are exact, the others within the buckets' 2.2 %, in milliseconds."""
+    handler = GraphiteHandler(layout="statsd")
+    change = Distribution.of(values)
+    found = {
+        line.split()[0].rpartition(".")[2]: float(line.split()[1])
+        for line in lines(handler, Sample(RENDER, NOW, change, change, 10.0))
+    }
+    ms = [1000 * value for value in sorted(values)]
+    count, total = len(ms), sum(ms)
+    inside = ms[: count if count == 1 else math.floor(0.9 * count + 0.5)]
+    mean = total / count
+    middle = ms[(count - 1) // 2], ms[count // 2]
+    near = {
+        "sum_squares": sum(each * each for each in ms),
+        "median": sum(middle) / 2,
+        "upper": ms[-1],
+        "lower": ms[0],
+        "mean_90": sum(inside) / len(inside),
+        "upper_90": inside[-1],
+        "sum_90": sum(inside),
+        "sum_squares_90": sum(each * each for each in inside),
+    }
+    exact = {"count": count, "count_ps": count / 10, "sum": total, "mean": mean}
+    exact["count_90"] = len(inside)
+    deviation = math.sqrt(sum((each - mean) ** 2 for each in ms) / count)
+    assert found.pop("std") == pytest.approx(deviation, rel=0.05, abs=0.25 * mean)
+    assert {key: found.pop(key) for key in near} == pytest.approx(near, rel=0.045)
+    assert found == pytest.approx(exact)
+
+
+def test_an_idle_timer_in_the_layout_of_statsd() -> None:
+    """As statsd does for a timer that it knows, count and count_ps are 0."""
+    handler = GraphiteHandler(layout="statsd")
+    times = Distribution.of([0.5])
+    assert lines(handler, Sample(RENDER, NOW, times, Distribution(), 10.0)) == [
+        f"stats.timers.shop.render.count 0 {NOW}",
+        f"stats.timers.shop.render.count_ps 0.0 {NOW}",
+    ]
+
+
+# -- events
+
+
+class Web:
+    """The events API of a graphite-web, as far as it takes and refuses."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.taken: list[dict[str, Any]] = []
+        outer = self
+
+        class Take(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if outer.status == 200:
+                    outer.taken.append({"path": self.path, **body})
+                self.send_response(outer.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                """Nothing."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Take)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/events"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A graphite-web that listens."""
+    made = Web()
+    yield made
+    made.close()
+
+
+DEPLOY = Sample(
+    Series("shop.deploy", (("shop", "de"),), "event"),
+    NOW + 0.5,
+    Event("1.4.2", "ok", {"by": "ci"}, ("big bang",), None, None),
+)
+
+
+def test_events_are_posted(web: Web) -> None:
+    """An event arrives with name, tags, description, attributes and time, beside the lines."""
+    server = Lines("tcp")
+    handler = GraphiteHandler(port=server.port, events=web.url + "/")
+    handler.start()
+    handler.put_event(DEPLOY)
+    handler.put(batch([(QUEUE, 1)]))
+    assert handler.stop(10)
+    server.close()
+    assert handler.stats.sent == 2
+    assert web.taken == [
+        {
+            "path": "/events/",
+            "what": "shop.deploy",
+            "tags": ["big_bang", "shop.deploy", "shop=de"],
+            "data": "1.4.2\nstate: ok\nby: ci",
+            "when": NOW,
+        }
+    ]
+    assert handler.describe(DEPLOY.series) == [f"{web.url}/"]
+
+
+def test_a_graphite_web_that_is_away_holds_up_no_line(
+    web: Web, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Events wait on their own, are told of on their own, and arrive when it is back."""
+    server = Lines("tcp")
+    web.status = 503
+    handler = GraphiteHandler(port=server.port, events=web.url, name="carbon")
+    handler.start()
+    handler.put_event(DEPLOY)
+    handler.put(batch([(QUEUE, 1)]))
+    wait_for(lambda: server.lines, "the line")
+    assert handler.waiting == 1
+    assert caplog.messages[0].startswith(f"carbon.events ({web.url}/) fails (OSError: HTTP 503")
+    web.status = 200
+    wait_for(lambda: web.taken, "the event")
+    assert handler.stop(10)
+    server.close()
+    assert handler.stats.dropped == 0
+
+
+def test_an_event_that_is_refused_is_dropped(web: Web) -> None:
+    """What graphite-web calls a bad request is never sent again."""
+    web.status = 400
+    handler = GraphiteHandler(port=free_port(), events=web.url)
+    handler.start()
+    handler.put_event(DEPLOY)
+    assert handler.flush(5)
+    assert handler.stop(5)
+    assert (handler.stats.dropped, handler.stats.errors) == (1, 1)
+
+
+def test_a_real_graphite_web_shows_the_event(graphite_web: GraphiteWeb) -> None:
+    """An event can be found by its tags, with its text and its time."""
+    handler = GraphiteHandler(port=free_port(), events=f"{graphite_web.url}/events/")
+    handler.start()
+    now = int(time.time())
+    handler.put_event(DEPLOY._replace(time=float(now)))
+    assert handler.flush(10), handler.stats.last_error
+    assert handler.stop(10)
+    (event,) = graphite_web.events("shop=de")
+    assert (event["what"], event["when"]) == ("shop.deploy", now)
+    assert event["data"] == "1.4.2\nstate: ok\nby: ci"
+    assert set(event["tags"]) == {"big_bang", "shop.deploy", "shop=de"}

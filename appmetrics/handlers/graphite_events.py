@@ -25,8 +25,8 @@ class EventsApi(NetworkHandler):
 
     def __init__(self, url: str, **common: Any) -> None:
         super().__init__(buffer=BUFFER, **common)
-        self.url = url
-        self._poster = Poster(url, gzip=False, timeout=self.timeout)
+        self.url = url.rstrip("/")
+        self._poster = Poster(self.url, gzip=False, timeout=self.timeout)
 
     def encode(self, samples: Sequence[Sample]) -> Iterator[tuple[bytes, int]]:
         for sample in samples:

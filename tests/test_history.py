@@ -1,0 +1,124 @@
+"""Tests of handlers/history.py: a handler with a spool, its end, its restart and its successor."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appmetrics.handlers.history import HistoryHandler
+from appmetrics.sample import Sample, Series
+from appmetrics.testing import ManualClock
+from appmetrics.testing.rounds import batch
+
+
+class Target(HistoryHandler):
+    """A payload for each sample; ``away`` says whether sending fails."""
+
+    def __init__(self, **common: Any) -> None:
+        super().__init__(name="tested", jitter=lambda: 1.0, **common)
+        self.away = False
+        self.arrived: list[str] = []
+
+    def encode(self, samples: Sequence[Sample]) -> Iterator[tuple[bytes, int]]:
+        for sample in samples:
+            yield sample.series.name.encode(), 1
+
+    def send(self, payload: bytes) -> None:
+        if self.away:
+            raise ConnectionRefusedError
+        self.arrived.append(payload.decode())
+
+    def target(self) -> str:
+        return "there:1"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Where the spool is."""
+    return str(tmp_path / "spool")
+
+
+def emit(handler: Target, *names: str) -> None:
+    """One round of gauges."""
+    handler.handle(batch([(Series(name), 1) for name in names]))
+
+
+def test_what_waits_outlives_the_handler(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What a handler could not send is sent by the next one with that spool."""
+    first = Target(spool=path, clock=ManualClock())
+    first.away = True
+    emit(first, "a", "b")
+    assert (first.waiting, first.spooled) == (2, 2)
+    assert first.stop(5)
+    assert first.stats.dropped == 0
+    assert "2 samples kept on disk, 0 lost" in caplog.messages[-1]
+    second = Target(spool=path, clock=ManualClock())
+    assert second.idle() is None
+    assert second.arrived == ["a", "b"]
+    assert (second.stats.sent, second.waiting, second.spooled) == (2, 0, 0)
+    assert second.stop(5)
+
+
+def test_a_successor_waits_for_the_spool_and_has_it_then(path: str) -> None:
+    """A handler that takes another's place, with the same spool, goes on with all it had."""
+    clock = ManualClock()
+    first, second = Target(spool=path, clock=clock), Target(spool=path, clock=clock)
+    first.away = second.away = True
+    emit(first, "a")
+    emit(second, "b")
+    assert (first.spooled, second.spooled) == (1, 0)
+    first.successor = second
+    assert first.stop(5)
+    clock.advance(100)
+    emit(second, "c")
+    assert second.spooled == 3
+    second.away = False
+    clock.advance(100)
+    second.idle()
+    assert sorted(second.arrived) == ["a", "b", "c"]
+    assert second.stop(5)
+
+
+def test_the_log_says_what_a_restart_costs(
+    path: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a spool the line of an outage names it, without one or with a bad one it warns."""
+    caplog.set_level(logging.WARNING, "appmetrics")
+    for spool, expected in (
+        (path, f" d in {path}"),
+        (None, "in memory; no spool, so a restart loses it (set `spool =`)"),
+        (str(tmp_path / "no" / "spool"), "in memory, and a restart loses it: the spool"),
+    ):
+        caplog.clear()
+        handler = Target(spool=spool, clock=ManualClock(), spool_size=16 * 2**20)
+        handler.away = True
+        emit(handler, "a")
+        assert expected in caplog.messages[-1], caplog.messages
+        handler.stop(5)
+
+
+def test_only_the_worker_touches_the_file(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of the application never wait for the disk."""
+    from appmetrics.handlers import spool
+
+    users: set[str] = set()
+    connect = spool._connect
+
+    def noting(file: str) -> Any:
+        users.add(threading.current_thread().name)
+        return connect(file)
+
+    monkeypatch.setattr(spool, "_connect", noting)
+    handler = Target(spool=path)
+    handler.away = True
+    handler.start()
+    handler.put(batch([(Series("a"), 1)]))
+    assert not handler.flush(0.3)
+    assert handler.waiting == 1
+    assert handler.stop(5)
+    assert users == {"appmetrics-tested"}
