@@ -144,6 +144,9 @@ class Reporter:
             if locked:
                 self._lock.release()
         self.hierarchy.complain()
+        # All at once, so that one whose target hangs leaves the others their time.
+        for handler in handlers:
+            handler.end_by(deadline)
         late = [h for h in handlers if not h.stop(max(0.01, deadline - time.monotonic()))]
         for handler in late:
             log.warning(

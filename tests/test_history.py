@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from appmetrics.config import check_file
 from appmetrics.handlers.history import HistoryHandler
 from appmetrics.sample import Sample, Series
 from appmetrics.testing import ManualClock
@@ -62,6 +63,49 @@ def test_what_waits_outlives_the_handler(path: str, caplog: pytest.LogCaptureFix
     assert second.arrived == ["a", "b"]
     assert (second.stats.sent, second.waiting, second.spooled) == (2, 0, 0)
     assert second.stop(5)
+
+
+def test_new_data_interrupts_a_long_backlog(path: str) -> None:
+    """While a backlog is sent to a slow target, new rounds go before the rest of it."""
+    handler = Target(spool=path, replay=0)
+    handler.away = True
+    emit(handler, *(f"old{number}" for number in range(200)))
+    handler.away = False
+    handler._next_attempt = 0.0
+    send = handler.send
+
+    def slow(payload: bytes) -> None:
+        if payload == b"old40":
+            handler._rounds.append(batch([(Series("new"), 1)]))
+        send(payload)
+
+    handler.send = slow  # type: ignore[method-assign]
+    while handler.queued:
+        handler.idle()
+        handler.flush(0)  # works off rounds, as the worker does
+    assert handler.arrived.index("new") < 100
+    assert len(handler.arrived) == 201
+    assert handler.stop(5)
+
+
+def test_the_end_does_not_wait_for_what_is_safe(path: str) -> None:
+    """At the end only new data is sent; the rest of a backlog stays in the spool."""
+    clock = ManualClock()
+    handler = Target(spool=path, replay=1, clock=clock)
+    handler.away = True
+    emit(handler, "a", "b", "c", "d")
+    handler.away = False
+    clock.advance(10)
+    handler.idle()
+    emit(handler, "new")
+    assert handler.stop(5)
+    assert "new" in handler.arrived
+    assert len(handler.arrived) < 5
+    assert handler.stats.dropped == 0
+    again = Target(spool=path, replay=0)
+    again.idle()
+    assert sorted(handler.arrived + again.arrived) == ["a", "b", "c", "d", "new"]
+    assert again.stop(5)
 
 
 def test_a_successor_waits_for_the_spool_and_has_it_then(path: str) -> None:
@@ -122,3 +166,16 @@ def test_only_the_worker_touches_the_file(path: str, monkeypatch: pytest.MonkeyP
     assert handler.waiting == 1
     assert handler.stop(5)
     assert users == {"appmetrics-tested"}
+
+
+def test_what_is_surely_not_meant_is_a_warning(tmp_path: Path) -> None:
+    """A spool in a folder that isn't there, or of two handlers, is told by check."""
+    file = tmp_path / "shop.ini"
+    file.write_text(
+        "[metrics]\nhandlers = a, b\n"
+        f"[metrics.handler.a]\nclass = graphite\nspool = {tmp_path}/no/spool\n"
+        f"[metrics.handler.b]\nclass = graphite\nport = 2004\nspool = {tmp_path}/no/spool\n"
+    )
+    warnings = [str(warning) for warning in check_file(str(file)).warnings]
+    assert sum(f"there is no folder {tmp_path}/no" in text for text in warnings) == 2
+    assert sum("handler a has the spool" in text for text in warnings) == 1

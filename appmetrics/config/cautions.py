@@ -31,7 +31,7 @@ def _own(handler: Handler) -> list[str]:
 
 
 def _rivals(name: str, handlers: Mapping[str, Handler]) -> Iterator[str]:
-    """A handler above that listens on the same port."""
+    """A handler above that listens on the same port, or has the same spool."""
     host, port = _listens(handlers[name])
     for other, handler in handlers.items():
         if other == name:
@@ -39,6 +39,9 @@ def _rivals(name: str, handlers: Mapping[str, Handler]) -> Iterator[str]:
         address = _listens(handler)
         if port and address[1] == port and (host == address[0] or _all_of({host, address[0]})):
             yield f"handler {other} listens on port {port}, too; only one of them can"
+        spool = getattr(handlers[name], "spool", None)
+        if spool and getattr(handler, "spool", None) == spool:
+            yield f"handler {other} has the spool {spool}, too; only one of them gets it"
 
 
 def _listens(handler: Handler) -> tuple[str, int]:

@@ -74,6 +74,11 @@ class Backlog:
         """Bytes of memory in use for them."""
         raise NotImplementedError
 
+    @property
+    def urgent(self) -> bool:
+        """Whether something waits that can't give way to newer data."""
+        return bool(self.waiting)
+
     def add(self, samples: Sequence[Sample]) -> None:
         """Take in a round, or events. Raises what ``encode`` does, and then keeps nothing."""
         raise NotImplementedError
@@ -81,7 +86,8 @@ class Backlog:
     def ready(self, wall: float, now: float, hurry: bool = False) -> list[Payload]:
         """What is to be sent now, in this order; empty if nothing is, or not yet.
 
-        ``wall`` is the time since 1970, ``now`` is monotonic; ``hurry`` knows no rate.
+        ``wall`` is the time since 1970, ``now`` is monotonic; in a ``hurry``, at the
+        end, there is no rate, and what is safe on disk stays there.
         """
         raise NotImplementedError
 

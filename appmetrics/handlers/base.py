@@ -211,6 +211,17 @@ class Handler:
                 self._thread = None
                 self.failed(error)
 
+    def end_by(self, deadline: float) -> None:
+        """Tell the worker to work off what waits and to end, by ``deadline`` (time.monotonic()).
+
+        Doesn't wait for it as `stop` does, and does nothing without a worker.
+        """
+        self._in_this_process()
+        if self._alive():
+            self.deadline = deadline
+            self._stopping = True
+            self._wake()
+
     def stop(self, timeout: float = 5.0) -> bool:
         """Work off what waits, close and end the worker; False if time ran out.
 

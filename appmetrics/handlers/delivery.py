@@ -247,6 +247,9 @@ class NetworkHandler(Handler):
                 self._count_lost(self.backlog.expired())
             if not payloads or self._too_late():
                 break
+            if not (hurry or self.backlog.urgent) and (self._rounds or self._events):
+                # A backlog may take long, and what is new goes before it.
+                break
             try:
                 self._send(payloads)
             except OSError as error:

@@ -7,6 +7,7 @@ spool on disk, and sends it behind new data at a limited rate. How is `History`'
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 from ..options import Option, integer, path, size
@@ -55,6 +56,11 @@ class HistoryHandler(NetworkHandler):
 
             spool = Spool(self.spool, self.spool_size)
         return History(self.encode, self.limits, self.replay, self.batches, spool)
+
+    def warnings(self) -> list[str]:
+        folder = os.path.dirname(self.spool) if self.spool else ""
+        missing = folder and not os.path.isdir(folder)
+        return [*super().warnings(), *([f"there is no folder {folder}"] if missing else [])]
 
     @property
     def spooled(self) -> int:

@@ -62,6 +62,10 @@ class History(Backlog):
     def bytes(self) -> int:
         return self._bytes
 
+    @property
+    def urgent(self) -> bool:
+        return bool(self._live)
+
     def add(self, samples: Sequence[Sample]) -> None:
         # All or nothing: a batch that fails in the middle is counted as dropped.
         payloads = [Payload(*item) for item in self._encode(samples)]
@@ -76,8 +80,9 @@ class History(Backlog):
         self._shown.extend([self._live] * len(found))
         credit = math.inf if hurry else self._allowance(now)
         if credit >= 0 and len(found) < AT_ONCE:
+            on_disk = self.spool.head() if self.spool and not hurry else []
             for queue, payload in chain(
-                ((None, payload) for payload in (self.spool.head() if self.spool else ())),
+                ((None, payload) for payload in on_disk),
                 ((self._old, payload) for payload in self._old),
             ):
                 found.append(payload)
