@@ -5,6 +5,8 @@ one run; each figure is the best of all rounds. Ours is given samples, as graphy
 given values, and does all from there to the kernel: lines, backlog, socket; a "whole
 round" also takes the differences to the last one, of thousands of series. graphyte's
 is its interval mode: `send` of each value, and its thread sends them in batches.
+
+Before that: what an outage of carbon, without a spool, costs the application's requests.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from typing import NamedTuple
 
 import graphyte
 
+import appmetrics
+from appmetrics import testing
 from appmetrics.buckets import Distribution
 from appmetrics.handlers.base import Batch
 from appmetrics.handlers.graphite import GraphiteHandler
@@ -148,9 +152,44 @@ def measure(rounds: int = 30) -> Sequence[Result]:
     return [Result(*item) for item in best.items()]
 
 
+def requests(port: int | None, seconds: float = 5.0) -> list[float]:
+    """How long the metrics of one request take, sorted: 20 increments and a timer, while
+    1,000 gauges go to a carbon at this port each second (None: to nobody)."""
+    testing.reset()
+    meter = appmetrics.get_meter("benchmark")
+    for number in range(1_000):
+        meter.gauge(f"gauge{number}").set(number)
+    counter, timer = meter.counter("requests"), meter.timer("time")
+    carbon = {"class": "graphite", "port": str(port), "buffer": "100k"}
+    handlers = {"carbon": carbon if port else {"class": "null"}}
+    appmetrics.dict_config(
+        {"metrics": {"interval": "1", "handlers": "carbon"}, "handlers": handlers}
+    )
+    appmetrics.start()
+    found: list[float] = []
+    end = time.perf_counter() + seconds
+    while (start := time.perf_counter()) < end:
+        for _ in range(20):
+            counter.inc()
+        with timer.time():
+            pass
+        found.append(time.perf_counter() - start)
+        time.sleep(0.0005)
+    appmetrics.stop()
+    return sorted(found)
+
+
 def main(rounds: int = 30) -> None:
-    """Measure and print a table."""
+    """Measure and print two tables."""
     logging.disable()
+    print(f"{'metrics of one request':32}{'median us':>12}{'99 % us':>10}{'99.9 % us':>12}")
+    with sink() as port:
+        cases = {"nobody is sent to": None, "carbon takes all": port, "carbon is away": 1}
+        for name, where in cases.items():
+            times = requests(where)
+            shown = [1e6 * times[int(part * len(times))] for part in (0.5, 0.99, 0.999)]
+            print(f"{name:32}{shown[0]:12.1f}{shown[1]:10.1f}{shown[2]:12.1f}")
+    print()
     results = measure(rounds)
     peer = next(each.rate for each in results if each.name.startswith("graphyte"))
     print(f"{'':32}{'lines/s':>12}{'us/line':>10}{'x graphyte':>12}")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from appmetrics.handlers.delivery import LAST_RETRY, NetworkHandler, RefusedForGood
+from appmetrics.handlers.delivery import NetworkHandler, RefusedForGood
+from appmetrics.handlers.outage import LAST_RETRY, Pauses
 from appmetrics.sample import Sample, Series
 from appmetrics.testing import ManualClock
 from appmetrics.testing.rounds import batch
@@ -105,7 +106,7 @@ def test_retries_between_rounds_with_growing_pauses(target: Target, clock: Manua
 def test_pauses_have_a_jitter(clock: ManualClock) -> None:
     """Many processes that lost the same target don't come back at the same moment."""
     target = Target(clock=clock)
-    target._jitter = lambda: 0.0
+    target._pauses = Pauses(lambda: 0.0)
     target.fail = REFUSED
     emit(target, "a")
     assert target.idle() == 0.5

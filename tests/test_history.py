@@ -71,7 +71,7 @@ def test_new_data_interrupts_a_long_backlog(path: str) -> None:
     handler.away = True
     emit(handler, *(f"old{number}" for number in range(200)))
     handler.away = False
-    handler._next_attempt = 0.0
+    handler._pauses.end()
     send = handler.send
 
     def slow(payload: bytes) -> None:
@@ -151,13 +151,13 @@ def test_only_the_worker_touches_the_file(path: str, monkeypatch: pytest.MonkeyP
     from appmetrics.handlers import spool
 
     users: set[str] = set()
-    connect = spool._connect
+    connect = spool.connect
 
     def noting(file: str) -> Any:
         users.add(threading.current_thread().name)
         return connect(file)
 
-    monkeypatch.setattr(spool, "_connect", noting)
+    monkeypatch.setattr(spool, "connect", noting)
     handler = Target(spool=path)
     handler.away = True
     handler.start()

@@ -153,7 +153,10 @@ class Delivery:
         if not handler.pull:
             waiting = getattr(handler, "waiting", 0)
             parts.append(f"queue {handler.queued}")
-            parts += [f"{count(waiting, 'sample')} waiting for the target"] if waiting else []
+            spooled = getattr(handler, "spooled", 0)
+            on_disk = f" ({spooled:,} of them on disk)" if spooled else ""
+            if waiting:
+                parts.append(f"{count(waiting, 'sample')} waiting for the target{on_disk}")
             parts.append(f"sent {count(stats.sent, 'sample')}")
             parts += [f"the last {ago(stats.last_sent, now)}"] if stats.last_sent else []
         parts += [f"dropped {stats.dropped:,}"] if stats.dropped else []

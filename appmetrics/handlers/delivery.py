@@ -7,10 +7,8 @@ samples and sends one payload. Nothing here knows a protocol.
 
 from __future__ import annotations
 
-import errno
 import math
 import random
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,11 +21,8 @@ from ..options import Option, choice, integer, period, size
 from ..sample import Sample
 from .backlog import Backlog, Limits
 from .base import Handler, log
+from .outage import Pauses, roughly, what_happened
 from .replay import History
-
-#: Seconds until the second attempt, doubled with each further one up to the last.
-FIRST_RETRY = 1.0
-LAST_RETRY = 60.0
 
 BUFFER = 16 * 1024 * 1024
 BUFFER_SAMPLES = 1_000_000
@@ -62,9 +57,7 @@ class NetworkHandler(Handler):
 
     _backlog: Backlog | None = None
     _away_since: float | None
-    _last_failure: float
     _complained: float
-    _delay: float
     #: Bytes and samples a second that come, by the last round.
     _pace: tuple[float, float] | None
 
@@ -183,13 +176,13 @@ class NetworkHandler(Handler):
         self._deliver()
         now = self.clock.monotonic()
         pause = self.backlog.pause(now)
-        return None if pause is None else max(pause, self._next_attempt - now, 0.0)
+        return None if pause is None else max(pause, self._pauses.left(now))
 
     def settled(self) -> bool:
         return not self.waiting
 
     def close(self) -> None:
-        self._next_attempt = 0.0
+        self._pauses.end()
         self._deliver(hurry=True)
         self._leave()
         self._guard(self.hang_up)
@@ -234,7 +227,7 @@ class NetworkHandler(Handler):
         if self._away_since is not None:
             # Before an attempt, which may take long, and in which the process may be killed.
             self._count_lost(self.backlog.hold())
-        while self.clock.monotonic() >= self._next_attempt:
+        while not self._pauses.left(self.clock.monotonic()):
             before = self.backlog.waiting
             try:
                 payloads = self.backlog.ready(self.clock.time(), self.clock.monotonic(), hurry)
@@ -305,12 +298,7 @@ class NetworkHandler(Handler):
 
     def _went_away(self, error: OSError) -> None:
         now = self.clock.monotonic()
-        # A target that comes and goes is tried ever more rarely, too.
-        if self._away_since is None and now - self._last_failure > 2 * self._delay:
-            self._delay = FIRST_RETRY
-        self._last_failure = now
-        self._next_attempt = now + self._delay * (0.5 + self._jitter() / 2)
-        self._delay = min(LAST_RETRY, self._delay * 2)
+        self._pauses.failed(now, self._away_since is not None)
         self.count_failure(describe(error))
         self._guard(self.hang_up)
         if self._away_since is None:
@@ -359,36 +347,7 @@ class NetworkHandler(Handler):
             self._backlog = None
         self._inherited: deque[list[Any]] = deque()
         self._pace = None
-        self._delay = FIRST_RETRY
-        self._next_attempt = 0.0
-        self._last_failure = self._complained = -math.inf
+        self._pauses = Pauses(self._jitter)
+        self._complained = -math.inf
         self._away_since = None
         self._lost = 0
-
-
-def roughly(seconds: float) -> str:
-    """A length of time in its largest unit: 40 min, 3 h, 12 d."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:,.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-#: What an outage is called, by the kind of error; the first that fits.
-_CALLED: tuple[tuple[type[OSError], str], ...] = (
-    (ConnectionRefusedError, "refused"),
-    (TimeoutError, "timed out"),
-    (socket.gaierror, "has no address"),
-    (ConnectionError, "hung up"),
-)
-_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
-
-
-def what_happened(error: OSError) -> str:
-    """An outage in a word or two, as in "carbon refused since 03:12:04"."""
-    for kind, word in _CALLED:
-        if isinstance(error, kind):
-            return word
-    if error.errno in _UNREACHABLE:
-        return "is unreachable"
-    return f"fails ({describe(error)})"

@@ -9,7 +9,6 @@ on. Nothing here raises on a bad disk: what it can't take stays with the caller.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import sqlite3
@@ -20,6 +19,7 @@ from typing import TypeVar
 
 from ..display import quantity
 from .backlog import AT_ONCE, Payload
+from .spool_file import connect, lock_file
 
 T = TypeVar("T")
 
@@ -27,18 +27,12 @@ log = logging.getLogger("appmetrics")
 
 #: This part of the volume is left to those who need it to work.
 RESERVE = 0.05
-#: What a payload takes in the file besides its bytes; and the journal, which grows to
-#: a thousand pages before SQLite begins it anew.
+#: What a payload takes in the file besides its bytes.
 ROW = 64
-JOURNAL = 4 * 1024 * 1024
 #: Files of so many processes with one configuration.
 MAX_FILES = 64
 #: A larger file is shrunk when all of it has been sent.
 WORTH_SHRINKING = 1024 * 1024
-
-_SCHEMA = """CREATE TABLE IF NOT EXISTS payload (
-    id INTEGER PRIMARY KEY, data BLOB NOT NULL, samples INTEGER NOT NULL,
-    repeated INTEGER NOT NULL)"""
 
 #: Connections that a forked child got from its parent. Closing one would tidy up the
 #: parent's file, so they stay.
@@ -199,7 +193,7 @@ class Spool:
     def _open(self) -> None:
         if self._lock < 0:
             self._claim()
-        self._database = _connect(self.path)
+        self._database = connect(self.path)
         (check,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
         if check != "ok":
             raise sqlite3.DatabaseError(check)
@@ -210,7 +204,7 @@ class Spool:
         """Take the first file that no other process has. Raises OSError."""
         for number in range(MAX_FILES):
             path = f"{self._base}.{number}" if number else self._base
-            lock, owner = _lock(path)
+            lock, owner = lock_file(path)
             if lock >= 0:
                 self.path, self._lock = path, lock
                 if number:
@@ -235,7 +229,7 @@ class Spool:
             if path == self.path or not os.path.exists(path):
                 continue
             other = Spool(path, self.limit)
-            other._lock, _ = _lock(path)
+            other._lock, _ = lock_file(path)
             if other._lock < 0:
                 continue
             try:
@@ -244,7 +238,7 @@ class Spool:
                 other.close()
 
     def _move_from(self, other: Spool) -> None:
-        other._database = _connect(other.path)
+        other._database = connect(other.path)
         other._count()
         while payloads := other.head():
             taken = self._append(payloads, "newest")
@@ -317,34 +311,3 @@ class Spool:
             if os.path.getsize(self.path) > WORTH_SHRINKING:
                 self._database.execute("VACUUM")
                 self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    # The worker's alone, but without a worker another thread may do the last work.
-    database = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        # Without a sync at each commit: a crash of the process loses nothing, one of
-        # the machine the last moments, and neither breaks the file.
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute(f"PRAGMA journal_size_limit = {JOURNAL}")
-        database.execute(_SCHEMA)
-        database.commit()
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _lock(path: str) -> tuple[int, int]:
-    """(descriptor of a lock that is held, 0), or (-1, process id of its owner)."""
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        owner = os.pread(lock, 20, 0)
-        os.close(lock)
-        return -1, int(owner) if owner.isdigit() else 0
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock, 0
