@@ -20,6 +20,7 @@ from appmetrics.handlers.base import LEFT_OUT
 from appmetrics.handlers.graphite import MAX_DATAGRAM, MAX_MESSAGE, GraphiteHandler
 from appmetrics.handlers.graphite_names import MAX_PATH, component, dotted, tag_value
 from appmetrics.sample import Event, Sample, Series, StateValue
+from appmetrics.testing import World
 from appmetrics.testing.contract import HandlerContract
 from appmetrics.testing.rounds import HOSTILE, batch
 from servers import Carbon, GraphiteWeb, free_port, wait_for
@@ -205,6 +206,24 @@ def test_templates(template: str, expected: str) -> None:
     """A template puts the parts in any order and may name labels; those leave {labels}."""
     handler = GraphiteHandler(prefix="pre", template=template)
     assert paths(handler, ORDERS)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{prefix}.{name}.{statistic}", "pre.w1.a.count"),
+        ("in-{prefix}.{name}.{statistic}", "in-pre_w1.a.count"),
+        ("{name}.{statistic}", "w1.a.count"),
+    ],
+)
+def test_who_is_not_alone_has_a_component_of_his_own(template: str, expected: str) -> None:
+    """Several processes that each send their own numbers don't overwrite each other's."""
+    handler = GraphiteHandler(
+        prefix="pre", template=template, counter_statistics=("count",), statistics=("count",)
+    )
+    handler.instance = "w1"
+    handler.served_by(World().reporter)
+    assert paths(handler, Series("a", kind="counter")) == [expected]
 
 
 def test_common_labels_enter_a_path_only_by_name() -> None:

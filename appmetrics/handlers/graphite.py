@@ -264,6 +264,7 @@ class GraphiteHandler(HistoryHandler):
 
     def served_by(self, reporter: Any) -> None:
         super().served_by(reporter)
+        self.paths.instance = self.instance
         if self.events is not None:
             self.events.clock = self.clock
 

@@ -73,11 +73,14 @@ class Paths:
         group: Callable[[Series], str] = lambda series: "",
     ) -> None:
         self.prefix = dotted(prefix)
+        #: Behind the prefix: what tells this process from others that send the same.
+        self.instance = ""
         self._tags = tags
         self._keys = keys
         self._group = group
         self._template = _parsed(template)
-        self._named = set(_FIELD.findall(template)) - {"prefix", "name", "labels", "statistic"}
+        self._fields = set(_FIELD.findall(template))
+        self._named = self._fields - {"prefix", "name", "labels", "statistic"}
         self._owners: dict[str, Series] = {}
 
     def path(self, series: Series) -> str:
@@ -85,20 +88,22 @@ class Paths:
         others = [pair for pair in series.labels if pair[0] not in self._named]
         if not self._tags:
             others = [pair for pair in others if pair[0] not in series.common]
+        beginning = ".".join(filter(None, (self.prefix, self.instance)))
         whole = {
-            "{prefix}": self.prefix,
+            "{prefix}": beginning,
             "{name}": dotted(series.name) or "_",
             "{labels}": "" if self._tags else ".".join(component(value) for _, value in others),
             "{statistic}": MARK if self._keys(series) else "",
         }
-        known = {**dict(series.labels), "prefix": self.prefix, "name": series.name}
+        known = {**dict(series.labels), "prefix": beginning, "name": series.name}
 
         def filled(part: str) -> str:
             if part in whole:
                 return whole[part]
             return component(_FIELD.sub(lambda field: known.get(field[1], ""), part))
 
-        parts = (self._group(series), *map(filled, self._template))
+        first = "" if "prefix" in self._fields else self.instance
+        parts = (self._group(series), first, *map(filled, self._template))
         path = ".".join(filter(None, parts))
         if self._tags:
             # Carbon keeps the path itself under the tag "name".
