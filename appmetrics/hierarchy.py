@@ -16,8 +16,10 @@ from . import rejection
 from .clock import SYSTEM, Clock
 from .errors import InstrumentError
 from .handlers.base import Filter, Handler
-from .instrument import MAX_CHILDREN, Instrument, shown
+from .instrument import MAX_CHILDREN, Instrument, nobody, shown
+from .instruments import Histogram
 from .meter import Meter, MeterSettings
+from .observing import Sink
 from .registry import ReadOnly, Registry
 from .sample import COUNTER, GAUGE, HISTOGRAM, MAX_DEPTH, TIMER, Sample, Series
 from .selection import Point, Selection
@@ -50,6 +52,7 @@ class Hierarchy:
         self.started = clock.monotonic()
         self.max_children = MAX_CHILDREN
         self.scales_counters: tuple[str, ...] = ()
+        self._observed = False
         self.root = Meter("", None, self)
         self.meters: dict[str, Meter] = {"": self.root}
         self._configured: set[str] = set()
@@ -115,11 +118,16 @@ class Hierarchy:
             self.version += 1
             # Copies, here and below: a signal handler or a __del__ in this very
             # thread may declare something, whatever the lock.
+            was, self._observed = self._observed, any(h.observes for h in self.handlers())
+            self.registry.sinks = self.sinks if self._observed else nobody
             for instrument in list(self.registry.instruments.values()):
                 declared = instrument.declaration
                 declared.max_children = self.max_children
                 meter = self.meters[declared.meter]
                 instrument.switch(declared.level >= meter.effective_level)
+                if (was or self._observed) and isinstance(instrument, Histogram):
+                    for point in instrument.own_points():
+                        point.aim()
             early = self._early
             if early is not None and self.handlers():
                 self._early = None
@@ -156,6 +164,21 @@ class Hierarchy:
             series = self.route(event.series, meter, handler)
             if series is not None:
                 handler.put_event(event._replace(series=series))
+
+    def sinks(self, instrument: Instrument) -> list[Sink]:
+        """Who is told of each single value of an instrument, by the routing of now."""
+        while True:
+            version, found = self.version, []
+            meter = self.meter_of(instrument)
+            for handler in meter.effective_handlers:
+                if handler.observes:
+                    series = self.route(instrument.series, meter, handler)
+                    sink = None if series is None else handler.sink(series)
+                    if sink is not None:
+                        found.append(sink)
+            # A child that is made while the routing changes: in another thread.
+            if version == self.version:
+                return found
 
     def selection(
         self, handler: Handler, started: float, before: Callable[[Point], Any]

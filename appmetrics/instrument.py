@@ -10,7 +10,7 @@ instrument that has labels, which only its children count. The kinds are in ``in
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .buckets import MAX
@@ -18,6 +18,7 @@ from .cells import BIT_BUCKET
 from .clock import SYSTEM, Clock
 from .errors import InstrumentError
 from .levels import INFO
+from .observing import Sink
 from .rejection import log, reject
 from .sample import Labels, Series
 
@@ -61,11 +62,16 @@ def _unpublished(point: object) -> None:
     """For instruments of no registry."""
 
 
+def nobody(instrument: Any) -> Sequence[Sink]:
+    """The sinks of an instrument that nobody observes."""
+    return ()
+
+
 class Declaration:
     """What an instrument and all its labelled children share.
 
-    ``publish`` tells the registry of what can be read from now on; ``where`` is
-    the place of the declaration as ``file:line``.
+    ``publish`` tells the registry of what can be read from now on, ``sinks`` who
+    observes an instrument; ``where`` is the place of the declaration as ``file:line``.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class Declaration:
         self.meter = meter
         self.where = where
         self.publish = publish
+        self.sinks: Callable[[Any], Sequence[Sink]] = nobody
         self.clock = clock
         self.enabled = True
         self.max_children = MAX_CHILDREN

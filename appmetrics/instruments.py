@@ -26,6 +26,7 @@ from .buckets import (
 )
 from .cells import guarded
 from .instrument import BIG, Declaration, Instrument, NeedsLabels, number, plain_text, shown
+from .observing import Told
 from .rejection import reject
 from .sample import COUNTER, GAUGE, HISTOGRAM, STATE, STATES, TIMER, UNKNOWN, StateValue
 
@@ -235,6 +236,14 @@ class Histogram(Instrument):
 
     def _no_cell(self) -> Any:
         return _BucketsNeedLabels(self.declaration)
+
+    def aim(self) -> None:
+        declared = self.declaration
+        sinks = declared.sinks(self) if declared.enabled else ()
+        if sinks:
+            self._cell = Told(self._kept, TOTAL, sinks)
+        else:
+            super().aim()
 
     def observe(self, value: float) -> None:
         """Record one value: finite and not negative."""

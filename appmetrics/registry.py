@@ -13,14 +13,15 @@ import importlib
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from .buckets import Distribution
 from .cells import renew_lock
 from .errors import InstrumentError
-from .instrument import Declaration, Instrument, number
+from .instrument import Declaration, Instrument, nobody, number
+from .observing import Sink
 from .sample import COUNTER, GAUGE, MAX_DEPTH, Series, StateValue
 from .selection import Point
 
@@ -40,6 +41,8 @@ class Registry:
         self.on_point: Callable[[Instrument], None] = lambda point: None
         self.tree = ScalesTree() if shared else None
         self.lock = threading.RLock()
+        #: Who observes an instrument; the hierarchy's.
+        self.sinks: Callable[[Instrument], Sequence[Sink]] = nobody
         self._foreign: dict[str, ForeignStat] = {}
 
     def declare(
@@ -62,8 +65,10 @@ class Registry:
     def _make(self, cls: type[Instrument], name: str, wanted: Declaration) -> Instrument:
         instrument = cls(wanted)
         wanted.publish = self._publish
+        wanted.sinks = lambda each: self.sinks(each)
         if not instrument.label_names:
             self._publish(instrument)
+            instrument.aim()
         # Known only when it is complete: another thread may fork here.
         self.instruments[name] = instrument
         if self.tree:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, NamedTuple
 from ..clock import SYSTEM, Clock
 from ..errors import describe
 from ..levels import NOTSET
+from ..observing import Sink
 from ..options import Option, level, names, period, text
 from ..sample import Sample, Series
 from ..selection import LEFT_OUT, Selection
@@ -73,13 +74,15 @@ class Handler:
     constructor takes as keyword arguments. ``emit`` runs in the handler's own
     thread unless ``threaded`` is False. A ``pull`` handler gets no rounds: what
     it serves is read from the reporter when it is asked. A handler that is
-    ``everywhere`` gets all series without being attached to a meter.
+    ``everywhere`` gets all series without being attached to a meter. One that
+    ``observes`` is told of every single value of timers and histograms, see `observer`.
     """
 
     OPTIONS: ClassVar[tuple[Option, ...]] = ()
     threaded: ClassVar[bool] = True
     pull: ClassVar[bool] = False
     everywhere: ClassVar[bool] = False
+    observes: ClassVar[bool] = False
     #: True where it runs beside the one process that sends for a group, too.
     in_each_process = False
 
@@ -130,6 +133,12 @@ class Handler:
         """What never changes in a series' rendering; `LEFT_OUT` to refuse it."""
         return None
 
+    def observer(self, series: Series) -> Sink | None:
+        """What is called with each single value of a timer or histogram, of those that
+        ``observes``. It is called by the application, in its threads: it must not block,
+        lock, log or raise (see ``observations``). None: no need."""
+        return None
+
     def rerouted(self) -> None:
         """Called in the worker when the routing has changed: every series will be
         prepared anew, so names that were given to series can be forgotten."""
@@ -169,6 +178,14 @@ class Handler:
         return []
 
     # -- mechanism -----------------------------------------------------------
+
+    def sink(self, series: Series) -> Sink | None:
+        """What `observer` gives; never raises, and logs nothing: an application waits."""
+        try:
+            return self.observer(series)
+        except Exception as error:
+            self.count_failure(describe(error))
+            return None
 
     def put(self, batch: Batch) -> None:
         """Hand over a round; never blocks."""
