@@ -21,11 +21,15 @@ import servers
 T = TypeVar("T")
 SERVER_FIXTURES = {
     "carbon",
-    "graphite_web",
-    "start_prometheus",
-    "promtool",
-    "syslog_ng",
     "chromium",
+    "graphite_web",
+    "influxd",
+    "promtool",
+    "start_prometheus",
+    "statsd",
+    "statsd_to_carbon",
+    "syslog_ng",
+    "victoria_metrics",
 }
 NOT_HERE = "no real server: "
 
@@ -115,6 +119,34 @@ def promtool() -> Callable[[str], list[str]]:
 def syslog_ng(tmp_path: Path) -> Iterator[servers.SyslogNg]:
     """A running syslog-ng that takes JSON lines over TCP."""
     with _or_skip(servers.SyslogNg, tmp_path / "syslog-ng") as server:
+        yield server
+
+
+@pytest.fixture
+def victoria_metrics(tmp_path: Path) -> Iterator[servers.VictoriaMetrics]:
+    """A running VictoriaMetrics: Graphite, OpenTSDB and influx in one."""
+    with _or_skip(servers.VictoriaMetrics, tmp_path / "victoria-metrics") as server:
+        yield server
+
+
+@pytest.fixture
+def influxd(tmp_path: Path) -> Iterator[servers.Influxd]:
+    """A running InfluxDB 1 with a database ``test``."""
+    with _or_skip(servers.Influxd, tmp_path / "influxd") as server:
+        yield server
+
+
+@pytest.fixture
+def statsd(tmp_path: Path) -> Iterator[servers.Statsd]:
+    """A running statsd, which keeps what it gets and flushes nothing."""
+    with _or_skip(servers.Statsd, tmp_path / "statsd") as server:
+        yield server
+
+
+@pytest.fixture
+def statsd_to_carbon(tmp_path: Path, carbon: servers.Carbon) -> Iterator[servers.Statsd]:
+    """A running statsd that flushes to the fixture ``carbon`` every second."""
+    with _or_skip(servers.Statsd, tmp_path / "statsd", carbon.port) as server:
         yield server
 
 

@@ -37,6 +37,10 @@ HOW_TO_INSTALL = {
     "prometheus": "apt-get install prometheus",
     "promtool": "apt-get install prometheus",
     "syslog-ng": "apt-get install syslog-ng-core",
+    "victoria-metrics": "apt-get install victoria-metrics",
+    "influxd": "apt-get install influxdb",
+    "statsd": "apt-get install nodejs npm, and npm install --prefix .servers/npm statsd@0.9.0"
+    " (or set APPMETRICS_NPM to a folder that has it)",
     "chromium": "apt-get install chromium, and pip install playwright",
     "waitress": "pip install waitress",
     "gunicorn": "pip install gunicorn",
@@ -442,6 +446,168 @@ class Prometheus(Server):
         wait_for(scraped, "first scrape", timeout)
         errors = [target["lastError"] for target in self.targets() if target["lastError"]]
         assert not errors, errors
+
+
+class VictoriaMetrics(Server):
+    """VictoriaMetrics: Graphite lines on ``graphite_port``, OpenTSDB over HTTP on
+    ``opentsdb_url``, influx lines and everything else on ``url``."""
+
+    def __init__(self, folder: Path) -> None:
+        program = find_program("victoria-metrics")
+        super().__init__(folder)
+        self.port = free_port()
+        self.graphite_port = free_port()
+        opentsdb_port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self.opentsdb_url = f"http://{HOST}:{opentsdb_port}"
+        self.command = [
+            program,
+            f"-storageDataPath={folder / 'data'}",
+            f"-httpListenAddr={HOST}:{self.port}",
+            f"-graphiteListenAddr={HOST}:{self.graphite_port}",
+            f"-opentsdbHTTPListenAddr={HOST}:{opentsdb_port}",
+            "-search.latencyOffset=0s",
+            "-memory.allowedBytes=128MB",
+            "-retentionPeriod=100y",
+        ]
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+        return get(f"{self.url}/health") == b"OK"
+
+    def series(self, match: str = '{__name__!=""}') -> list[tuple[dict[str, str], list[float]]]:
+        """All series that a selector finds: pairs of labels, ``__name__`` among them, and
+        the values in the order of time."""
+        get(f"{self.url}/internal/force_flush")
+        query = urllib.parse.urlencode({"match[]": match})
+        lines = get(f"{self.url}/api/v1/export?{query}&start=1").splitlines()
+        rows = [json.loads(line) for line in lines]
+        return [(row["metric"], [float(value) for value in row["values"]]) for row in rows]
+
+    def values(self, name: str, **labels: str) -> list[float]:
+        """The values of one series, which has exactly these labels."""
+        wanted = {"__name__": name, **labels}
+        return next((values for found, values in self.series() if found == wanted), [])
+
+
+class Influxd(Server):
+    """InfluxDB 1, with an empty database ``test``."""
+
+    def __init__(self, folder: Path) -> None:
+        program = find_program("influxd")
+        super().__init__(folder)
+        port, self.rpc_port = free_port(), free_port()
+        self.url = f"http://{HOST}:{port}"
+        config = folder / "influxdb.conf"
+        config.write_text(
+            f"""reporting-disabled = true
+bind-address = "{HOST}:{self.rpc_port}"
+[meta]
+dir = "{folder}/meta"
+[data]
+dir = "{folder}/data"
+wal-dir = "{folder}/wal"
+[http]
+bind-address = "{HOST}:{port}"
+log-enabled = false
+"""
+        )
+        self.command = [program, "run", "-config", str(config)]
+
+    def ready(self) -> bool:
+        """Whether it answers; then it has the database."""
+        with contextlib.suppress(OSError):
+            self.ask("CREATE DATABASE test")
+            return True
+        return False
+
+    def ask(self, query: str, database: str = "test") -> Any:
+        """The answer to an InfluxQL query, times in milliseconds."""
+        form = urllib.parse.urlencode({"q": query, "db": database, "epoch": "ms"}).encode()
+        with urllib.request.urlopen(f"{self.url}/query", form, timeout=5) as answer:
+            return json.loads(answer.read())["results"][0]
+
+    def points(self, measurement: str, database: str = "test") -> list[dict[str, Any]]:
+        """All points of a measurement as dicts: ``time``, its fields and its tags."""
+        quoted = measurement.replace("\\", "\\\\").replace('"', '\\"')
+        answer = self.ask(f'SELECT * FROM "{quoted}"', database)
+        return [
+            {column: v for column, v in zip(series["columns"], row, strict=True) if v is not None}
+            for series in answer.get("series", ())
+            for row in series["values"]
+        ]
+
+    def measurements(self) -> list[str]:
+        """The names of all measurements."""
+        answer = self.ask("SHOW MEASUREMENTS")
+        return [row[0] for series in answer.get("series", ()) for row in series["values"]]
+
+
+class Statsd(Server):
+    """Etsy's statsd: lines over UDP and TCP on ``port``, flushed to a carbon every second.
+
+    Idle series are not flushed. npm's folder is $APPMETRICS_NPM or .servers/npm.
+    """
+
+    def __init__(self, folder: Path, carbon_port: int | None = None) -> None:
+        root = os.environ.get("APPMETRICS_NPM") or Path(__file__).parent.parent / ".servers" / "npm"
+        script = Path(root) / "node_modules" / "statsd" / "stats.js"
+        node = shutil.which("node")
+        if node is None or not script.exists():
+            raise MissingServer("statsd")
+        super().__init__(folder)
+        self.port = free_port()
+        self.management = free_port()
+        config = {
+            "servers": [
+                {"server": "./servers/udp", "address": HOST, "port": self.port},
+                {"server": "./servers/tcp", "address": HOST, "port": self.port},
+            ],
+            "mgmt_address": HOST,
+            "mgmt_port": self.management,
+            "flushInterval": 1000,
+            "deleteIdleStats": True,
+            "percentThreshold": [90],
+            "graphite": {"legacyNamespace": False},
+            "backends": ["./backends/graphite"],
+        }
+        if carbon_port is not None:
+            config |= {"graphiteHost": HOST, "graphitePort": carbon_port}
+        else:
+            # Nothing is flushed while a test looks.
+            config["flushInterval"] = 3_600_000
+        file = folder / "config.js"
+        file.write_text(json.dumps(config))
+        self.command = [node, str(script), str(file)]
+
+    def ready(self) -> bool:
+        """Whether it says that it is up."""
+        return "health: up" in self.ask("health")
+
+    def ask(self, verb: str) -> str:
+        """The answer of the management port to ``counters``, ``timers``, ``gauges``, ``stats``."""
+        with socket.create_connection((HOST, self.management), timeout=5) as connection:
+            connection.sendall(f"{verb}\n".encode())
+            text = b""
+            while not text.endswith((b"END\n\n", b"up\n", b"down\n")):
+                piece = connection.recv(65536)
+                if not piece:
+                    break
+                text += piece
+        return text.decode()
+
+    def kept(self, verb: str) -> dict[str, Any]:
+        """``counters``, ``timers`` or ``gauges`` by name, as they are now."""
+        text = self.ask(verb).removesuffix("\n\n").removesuffix("END")
+        # What it prints is JavaScript's notation of an object, not JSON.
+        shown = subprocess.run(
+            [self.command[0], "-p", f"JSON.stringify({text})"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        kept: dict[str, Any] = json.loads(shown.stdout)
+        return kept
 
 
 class SyslogNg(Server):

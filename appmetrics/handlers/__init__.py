@@ -11,8 +11,11 @@ HANDLERS = {
     "file": "appmetrics.handlers.file.FileHandler",
     "graphite": "appmetrics.handlers.graphite.GraphiteHandler",
     "http": "appmetrics.handlers.http.HttpHandler",
+    "influx": "appmetrics.handlers.influx.InfluxHandler",
     "json": "appmetrics.handlers.json.JsonHandler",
     "memory": "appmetrics.handlers.memory.MemoryHandler",
     "null": "appmetrics.handlers.null.NullHandler",
+    "opentsdb": "appmetrics.handlers.opentsdb.OpenTsdbHandler",
+    "statsd": "appmetrics.handlers.statsd.StatsdHandler",
     "stream": "appmetrics.handlers.stream.StreamHandler",
 }

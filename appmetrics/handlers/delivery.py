@@ -35,8 +35,12 @@ class RefusedForGood(MetricsError):
     """The target will never take this payload: a bad line, a wrong type, too large.
 
     Raised by a handler's ``send``. The payload is dropped and counted; what
-    follows goes on.
+    follows goes on. ``samples`` is how many of it were refused, if not all.
     """
+
+    def __init__(self, why: str, samples: int | None = None) -> None:
+        super().__init__(why)
+        self.samples = samples
 
 
 class NetworkHandler(Handler):
@@ -258,7 +262,7 @@ class NetworkHandler(Handler):
         outcomes = self.send_all([payload.data for payload in payloads])
         for _ in payloads:
             try:
-                refused: Exception | None = next(outcomes)
+                refused = next(outcomes)
             except OSError:
                 raise
             except Exception as error:
@@ -273,7 +277,11 @@ class NetworkHandler(Handler):
                 self.count_sent(payload.samples)
                 self._came_back(kept)
             else:
-                self._refused(payload.samples, refused)
+                number = payload.samples
+                if refused.samples is not None:
+                    number = min(number, refused.samples)
+                self.count_sent(payload.samples - number)
+                self._refused(number, refused)
 
     def _refused(self, number: int, refused: Exception) -> None:
         self._count_lost(number)

@@ -41,6 +41,11 @@ class Observations:
     def __len__(self) -> int:
         return len(self._queue)
 
+    @property
+    def half_full(self) -> bool:
+        """Whether it is time to take what waits."""
+        return len(self._queue) > self.limit // 2
+
     def sink(self, key: Any) -> Sink:
         """What takes the values of one series; ``key`` comes out with each of them."""
         queue, limit, half, wake = self._queue, self.limit, max(1, self.limit // 2), self._wake

@@ -89,7 +89,8 @@ class Poster:
         if ca_file is not None and parts.scheme != "https":
             raise ValueError("ca_file: the url is not https")
         self.timeout = timeout
-        self._host, self._port, self._path = str(parts.hostname), parts.port, parts.path
+        self._host, self._port = str(parts.hostname), parts.port
+        self._path = parts.path.rstrip("/")
         self._tls = parts.scheme == "https"
         self._ca_file = ca_file
         self._gzip = gzip

@@ -29,7 +29,7 @@ from typing import Any
 
 from ..handlers.base import COMMON, LEFT_OUT, Handler
 from ..options import REQUIRED
-from ..sample import Event, Sample, Series
+from ..sample import HISTOGRAM, TIMER, Event, Sample, Series
 from .rounds import HOSTILE, batch, one_of_each_kind
 
 
@@ -79,6 +79,16 @@ class HandlerContract:
         while not condition():
             assert time.monotonic() < deadline, f"{what}; arrived: {list(self.received())[-5:]}"
             time.sleep(0.01)
+
+    def observed(self, handler: Handler, pairs: Sequence[tuple[Series, Any]]) -> int:
+        """Tell a handler that ``observes`` one value of each timer and histogram, as an
+        application would; returns how many that were."""
+        kinds = (TIMER, HISTOGRAM) if handler.observes else ()
+        series = [series for series, _ in pairs if series.kind in kinds]
+        sinks = [sink for sink in map(handler.observer, series) if sink is not None]
+        for sink in sinks:
+            sink(0.5)
+        return len(sinks)
 
     # -- the contract: construction and options ------------------------------
 
@@ -177,12 +187,13 @@ class HandlerContract:
         handler = self.pushed(tmp_path)
         pairs = one_of_each_kind()
         handler.start()
+        observed = self.observed(handler, pairs)
         handler.put(batch(pairs))
         assert handler.stop(self.wait)
         for series, _ in pairs:
             self.await_(partial(self.shows, series.name), f"{series.name} is missing")
         assert handler.stats.errors == 0, handler.stats.last_error
-        assert handler.stats.sent == len(pairs)
+        assert handler.stats.sent == len(pairs) + observed
         assert handler.stats.dropped == 0
 
     def test_flush_delivers(self, tmp_path: Path) -> None:
