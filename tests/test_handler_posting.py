@@ -139,8 +139,19 @@ def test_https_is_verified() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "127.0.0.1:8086", "ftp://x", "http://", "http://a b", "http://u:p@x", "http://x?y=1"]
-    + ["http://x:99999", "http://x#y", "http://gr\u00fc.example", 5],
+    [
+        "",
+        "127.0.0.1:8086",
+        "ftp://x",
+        "http://",
+        "http://a b",
+        "http://u:p@x",
+        "http://x?y=1",
+        "http://x:99999",
+        "http://x#y",
+        "http://gr\u00fc.example",
+        5,
+    ],
 )
 def test_urls_that_can_not_be_are_refused(text: object) -> None:
     """What is no plain http or https URL says what was expected."""
