@@ -25,6 +25,7 @@ COLLECTORS = {
     "garbage": "appmetrics.collectors.garbage.install",
     "logging": "appmetrics.collectors.records.install",
     "process": "appmetrics.collectors.process.install",
+    "prometheus": "appmetrics.contrib.prometheus.install",
     "waitress": "appmetrics.collectors.waitress.install",
 }
 
