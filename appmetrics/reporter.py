@@ -363,6 +363,8 @@ class Reporter:
         for route in gone:
             self._routes.retire(route.handler)
         if self._running:
+            for handler in self._routes.observing:
+                handler.start()
             for route in self._routes.all():
                 route.handler.start()
 

@@ -73,6 +73,8 @@ class Routes:
         self.served: dict[int, Route] = {}
         #: Handlers let go of whose workers may still run.
         self.retired: list[Handler] = []
+        #: Not served, since another process sends, and yet told of each value here.
+        self.observing: list[Handler] = []
         self._version = -1
         self._served = False
         self._life = object()
@@ -89,7 +91,7 @@ class Routes:
 
     def handlers(self) -> list[Handler]:
         """All whose workers may run, the retired ones first."""
-        return [*self.retired, *(route.handler for route in self.all())]
+        return [*self.retired, *self.observing, *(route.handler for route in self.all())]
 
     @property
     def version(self) -> int:
@@ -201,11 +203,21 @@ class Routes:
                     former.handler.successor = handler
                 self._adopt(handler, former, chosen.get(key))
         self._served = self._served or bool(attached)
+        self._observe()
         for key, route in self.served.items():
             # At once, so that what a handler newly gets starts from now.
             if not route.handler.pull:
                 self.select(route, chosen.get(key))
         return gone
+
+    def _observe(self) -> None:
+        before = self.observing
+        observing = (handler for handler in self.hierarchy.handlers() if handler.observes)
+        self.observing = [handler for handler in observing if id(handler) not in self.served]
+        for handler in self.observing:
+            handler.served_by(self._owner)
+        going_on = [*self.observing, *(route.handler for route in self.all())]
+        self.retired += (h for h in before if h not in going_on and not h.stop(0.0))
 
     def _adopt(self, handler: Handler, former: Route | None, chosen: Chosen | None) -> None:
         route = self.served[id(handler)] = Route(handler)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from appmetrics.selection import LEFT_OUT
 from appmetrics.testing import ManualClock, World
 from appmetrics.testing.contract import HandlerContract
 from appmetrics.testing.rounds import batch
+from line_listener import Listener
 from servers import HOST, wait_for
 
 #: What any daemon takes: a name, a value, a type, a rate, tags.
@@ -31,57 +30,6 @@ LINE = re.compile(
     r":-?\d+(\.\d+)?(e[+-]?\d+)?\|(c|g|ms|h)(\|@0\.\d+)?"
     r"(\|#[A-Za-z0-9_./-]+:[A-Za-z0-9_./-]+(,[A-Za-z0-9_./-]+:[A-Za-z0-9_./-]+)*)?"
 )
-
-
-class Listener:
-    """What comes to a UDP socket, or to a TCP one, packet by packet."""
-
-    def __init__(self, protocol: str = "udp") -> None:
-        kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-        self.socket = socket.socket(socket.AF_INET, kind)
-        self.socket.bind((HOST, 0))
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self.port = self.socket.getsockname()[1]
-        self.packets: list[bytes] = []
-        target = self._udp if protocol == "udp" else self._tcp
-        if protocol == "tcp":
-            self.socket.listen()
-        self._thread = threading.Thread(target=target, daemon=True)
-        self._thread.start()
-
-    def _udp(self) -> None:
-        with contextlib.suppress(OSError):
-            while packet := self.socket.recv(65536):
-                if packet.strip():  # the handler asks whether anybody is there
-                    self.packets.append(packet)
-
-    def _tcp(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self.socket.accept()
-                threading.Thread(target=self._read, args=(connection,), daemon=True).start()
-
-    def _read(self, connection: socket.socket) -> None:
-        with connection:
-            while piece := connection.recv(65536):
-                self.packets.append(piece)
-
-    @property
-    def lines(self) -> list[str]:
-        """All lines so far."""
-        joined = b"\n".join(self.packets) if self._is_udp else b"".join(self.packets)
-        return [line for line in joined.decode().split("\n") if line]
-
-    @property
-    def _is_udp(self) -> bool:
-        return self.socket.type == socket.SOCK_DGRAM
-
-    def close(self) -> None:
-        """Stop listening."""
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-        self._thread.join(5)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from conftest import _or_skip
+from line_listener import Listener
 from servers import (
     HOST,
     UWSGI,
@@ -147,6 +148,30 @@ def test_without_any_setting_the_sums_are_right(tmp_path: Path, carbon: Carbon) 
         wait_for(lambda: newest(carbon, "site.answer") == 4 * 42, timeout=20)
         wait_for(lambda: sum(carbon.points("site.hits.count").values()) == total)
         assert not [path for path in carbon.paths() if "w1" in path]
+
+
+def test_every_worker_tells_its_own_observations(tmp_path: Path) -> None:
+    """One worker sends the sums to statsd, and each one its own single values, once."""
+    listener = Listener()
+    ini = (
+        "[metrics]\ninterval = 1\nhandlers = statsd\nprocesses = shared\n"
+        f"[metrics.handler.statsd]\nclass = statsd\nhost = {HOST}\nport = {listener.port}\n"
+    ).replace("shared", str(tmp_path / "shared"))
+
+    def counted(start: str) -> float:
+        found = (
+            line.partition(":")[2].split("|") for line in listener.lines if line.startswith(start)
+        )
+        return sum(float(value) if kind == "c" else 1 for value, kind in found)
+
+    with Site(tmp_path, Gunicorn, "--workers=4", ini=ini) as site:
+        site.wait_for_all(4)
+        site.ask(100)
+        assert len(site.counting()) == 4
+        total = site.witnessed()
+        wait_for(lambda: counted("site.hits:") == total, "the sums", 20)
+        wait_for(lambda: counted("site.sizes.") == total, "the single values", 20)
+    listener.close()
 
 
 def newest(carbon: Carbon, path: str) -> float | None:
