@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -213,8 +214,10 @@ def test_no_value_is_lost_while_routing_changes(hierarchy: Hierarchy) -> None:
 
 def test_the_queue_is_bounded_and_counts() -> None:
     """What comes when it is full is dropped and counted; half full, it wakes its taker."""
+    handler = Observer()
     woken: list[int] = []
-    queue = Observations(lambda: woken.append(len(queue)), limit=10)
+    handler._wake = lambda: woken.append(len(queue))  # type: ignore[method-assign]
+    queue = Observations(handler, limit=10)
     sink = queue.sink("a")
     for value in range(25):
         sink(value)
@@ -228,7 +231,7 @@ def test_the_queue_is_bounded_and_counts() -> None:
 def test_the_queue_can_take_a_share() -> None:
     """With a rate only the chosen ones come."""
     chances = iter([0.05, 0.1, 0.5, 0.0])
-    queue = Observations(lambda: None, rate=0.1, chance=lambda: next(chances))
+    queue = Observations(Observer(), rate=0.1, chance=lambda: next(chances))
     sink = queue.sink("a")
     for value in range(4):
         sink(value)
@@ -236,10 +239,15 @@ def test_the_queue_can_take_a_share() -> None:
 
 
 def test_a_forked_child_forgets_what_waits() -> None:
-    """Clearing leaves the sinks usable."""
-    queue = Observations(lambda: None)
+    """What waits belongs to the parent; the sinks stay good."""
+    queue = Observations(Observer())
     sink = queue.sink("a")
     sink(1)
-    queue.clear()
-    sink(2)
-    assert queue.take() == [("a", 2)]
+    child = os.fork()
+    if not child:
+        taken = queue.take()
+        sink(2)
+        os._exit(taken == [] and queue.take() == [("a", 2)])
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert queue.take() == [("a", 1)]

@@ -6,12 +6,14 @@ record and emptied by the worker. What the values become is the handler's.
 
 from __future__ import annotations
 
+import os
 import random
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ..observing import Sink
+from .base import Handler
 
 LIMIT = 100_000
 
@@ -19,13 +21,13 @@ LIMIT = 100_000
 class Observations:
     """A queue of at most ``limit`` single values; what comes when it is full is counted.
 
-    ``wake`` is called when it is half full, and must not block. Of all values a share
-    of ``rate`` is taken, chosen by ``chance`` (a function giving 0 to 1).
+    ``handler`` is woken when it is half full: its ``idle`` is called. Of all values a
+    share of ``rate`` is taken, chosen by ``chance`` (a function giving 0 to 1).
     """
 
     def __init__(
         self,
-        wake: Callable[[], None],
+        handler: Handler,
         limit: int = LIMIT,
         rate: float = 1.0,
         chance: Callable[[], float] = random.random,
@@ -34,9 +36,10 @@ class Observations:
         self.rate = rate
         #: Values that came while the queue was full.
         self.dropped = 0
-        self._wake = wake
+        self._handler = handler
         self._chance = chance
         self._queue: deque[tuple[Any, float]] = deque()
+        self._pid = os.getpid()
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -48,7 +51,7 @@ class Observations:
 
     def sink(self, key: Any) -> Sink:
         """What takes the values of one series; ``key`` comes out with each of them."""
-        queue, limit, half, wake = self._queue, self.limit, max(1, self.limit // 2), self._wake
+        queue, limit, half, handler = self._queue, self.limit, self.limit // 2, self._handler
         append = queue.append
 
         def take(value: float) -> None:
@@ -58,7 +61,7 @@ class Observations:
                 return
             append((key, value))
             if waiting == half:
-                wake()
+                handler._wake()
 
         if self.rate >= 1:
             return take
@@ -72,6 +75,8 @@ class Observations:
 
     def take(self) -> list[tuple[Any, float]]:
         """All that waits, the oldest first, as (key, value)."""
+        if self._pid != os.getpid():
+            self.clear()  # what waited in a parent is the parent's
         queue = self._queue
         # Not until it is empty: others may fill it faster than that.
         return [queue.popleft() for _ in range(len(queue))]
@@ -80,3 +85,4 @@ class Observations:
         """Forget what waits; the sinks stay good."""
         self._queue.clear()
         self.dropped = 0
+        self._pid = os.getpid()

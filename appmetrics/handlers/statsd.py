@@ -138,7 +138,7 @@ class StatsdHandler(NetworkHandler):
         self._limit = packet if protocol == "udp" else MAX_MESSAGE
         self._rate = "" if sample_rate == 1 else f"|@{sample_rate!r}"
         self._socket: socket.socket | None = None
-        self._observations = Observations(self._wake, observations, sample_rate)
+        self._observations = Observations(self, observations, sample_rate)
         super().__init__(**common)
         self.names = Names(self.name)
 
