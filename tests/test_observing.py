@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from appmetrics.handlers.observations import Observations
 from appmetrics.hierarchy import Hierarchy
 from appmetrics.registry import Registry
 from appmetrics.sample import Sample, Series
+from appmetrics.sharing.cells import SharedBuckets
 
 
 class Observer(Handler):
@@ -172,6 +174,32 @@ def test_a_broken_observer_costs_only_itself(hierarchy: Hierarchy, observer: Obs
     assert broken.stats.last_error == "RuntimeError: for the test"
 
 
+def test_octaves_that_are_shared_later_are_counted_in(hierarchy: Hierarchy) -> None:
+    """While an octave can't be shared it is private; when it can, counts go there."""
+    shared: dict[int, Any] = {}
+    room: list[bool] = []
+
+    def allocate(octave: int) -> Any:
+        if not room:
+            return None
+        return shared.setdefault(octave, memoryview(bytearray(8 * 16)).cast("d"))
+
+    kept = SharedBuckets(memoryview(bytearray(8 * 4)).cast("d"), allocate)
+    timer = hierarchy.root.timer("t")
+    observer = Observer()
+    hierarchy.root.add_handler(observer)
+    timer.move(kept)
+    timer.observe(0.3)
+    assert not shared
+    room.append(True)
+    kept.promote()
+    timer.observe(0.3)
+    timer.observe(100)
+    assert [sum(cells) for cells in shared.values()] == [2, 1]
+    assert timer.value.count == 3
+    assert observer.values == [0.3, 0.3, 100]
+
+
 @pytest.fixture
 def switching() -> Iterator[None]:
     """Threads take turns as often as they can."""
@@ -238,6 +266,7 @@ def test_the_queue_can_take_a_share() -> None:
     assert queue.take() == [("a", 0), ("a", 3)]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_forgets_what_waits() -> None:
     """What waits belongs to the parent; the sinks stay good."""
     queue = Observations(Observer())
