@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import servers
 from appmetrics.buckets import Distribution
-from appmetrics.handlers.opentsdb import OpenTsdbHandler
+from appmetrics.handlers.opentsdb import OpenTsdbHandler, _refusal
+from appmetrics.handlers.posting import Answer
 from appmetrics.sample import Series, StateValue
 from appmetrics.selection import LEFT_OUT
 from appmetrics.testing import World
@@ -168,6 +169,21 @@ def test_refused_points_are_counted_and_not_sent_again(
     assert len(http.requests) == 2
     assert http.requests[0].path == "/api/put?details"
     handler.stop()
+
+
+@given(
+    st.binary()
+    | st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(st.sampled_from(["failed", "errors", "error", "datapoint"]), inner)
+        ),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_any_refusal_is_understood_or_told(body: bytes) -> None:
+    """Whatever the details of a 400 are, it is a refusal with a text."""
+    assert str(_refusal(Answer(400, body)))
 
 
 @pytest.mark.parametrize("status", [401, 404, 500, 503])

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from appmetrics.handlers.posting import MAX_ANSWER, Poster, url
 from http_target import HttpTarget
@@ -95,6 +97,20 @@ def test_whatever_is_answered_is_an_oserror(answer: bytes) -> None:
         poster = Poster(there)
         with pytest.raises(OSError):  # noqa: PT011
             poster.post("/", b"body")
+        poster.close()
+
+
+heads = st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 400 Bad\r\nContent-Length: "])
+
+
+@settings(max_examples=100)
+@given(st.tuples(heads, st.binary(max_size=300)).map(b"".join))
+def test_any_bytes_are_an_answer_or_an_oserror(answer: bytes) -> None:
+    """Whatever a server says, nothing but an OSError is raised."""
+    with raw(lambda connection: connection.sendall(answer)) as there:
+        poster = Poster(there, timeout=2)
+        with contextlib.suppress(OSError):
+            assert poster.post("/", b"body").text
         poster.close()
 
 

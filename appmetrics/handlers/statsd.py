@@ -28,8 +28,9 @@ from .told import Told
 #: What an Ethernet frame takes beside the headers of IPv4 and UDP, and statsd's own
 #: documentation recommends.
 MAX_PACKET = 1432
-#: Over TCP, so many bytes at a time.
-MAX_MESSAGE = 64 * 1024
+#: Over TCP, so many bytes at a time: what is counted twice if the connection breaks in
+#: the middle of them.
+MAX_MESSAGE = 8 * 1024
 
 #: Seconds until silence means that somebody listens.
 PROBE = 0.25

@@ -55,17 +55,21 @@ class Told(Totals):
         return super().bytes + sum(len(payload.data) for payload in self._values)
 
     def ready(self, wall: float, now: float, hurry: bool = False) -> list[Payload]:
+        if hurry:
+            self._take_values(now)
         sums = super().ready(wall, now, hurry)
         self._sums_first = bool(sums)
         if sums:
             return sums
-        if not self._values and (hurry or now - self._taken >= GAP):
-            self._taken = now
-            self._values.extend(
-                Payload(*item) for item in self._encode_values(self._observations.take())
-            )
-            self._told = sum(payload.samples for payload in self._values)
+        if not self._values and now - self._taken >= GAP:
+            self._take_values(now)
         return [self._values[i] for i in range(min(AT_ONCE, len(self._values)))]
+
+    def _take_values(self, now: float) -> None:
+        self._taken = now
+        payloads = [Payload(*item) for item in self._encode_values(self._observations.take())]
+        self._values.extend(payloads)
+        self._told += sum(payload.samples for payload in payloads)
 
     def take(self, sent: bool) -> Payload:
         if self._sums_first:
