@@ -17,6 +17,7 @@ import shutil
 import signal
 import site
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -295,7 +296,10 @@ class Carbon(Server):
         file = self.file(path)
         if not file.exists() or not file.stat().st_size:
             return {}
-        fetched = whisper.fetch(str(file), 0)
+        try:
+            fetched = whisper.fetch(str(file), 0)
+        except (whisper.CorruptWhisperFile, struct.error):
+            return {}  # carbon has just made it, and not finished
         if fetched is None:
             return {}
         (start, end, step), values = fetched

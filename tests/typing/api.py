@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import appmetrics
 from appmetrics import Counter, Gauge, Handler, Histogram, Sample, Series, State, Timer
+from appmetrics.contrib.prometheus import Collector
+from appmetrics.contrib.statsd import StatsClient
 from appmetrics.testing import ManualClock, World, capture
 from appmetrics.wsgi import MetricsApp
 
@@ -98,3 +100,18 @@ with capture() as changes:
 total = changes.value("orders", shop="de")
 world = World(ManualClock())
 world.advance(10)
+
+
+client = StatsClient("localhost", prefix="shop")
+client.incr("orders", 2, rate=0.5)
+with client.timer("search") as timed, client.pipeline() as pipe:
+    pipe.gauge("depth", -1, delta=True)
+elapsed: float | None = timed.ms
+
+
+@client.timer("double")
+def double(number: int) -> int:
+    return 2 * number
+
+
+bounded = Collector(bounds=[0.1, 1])
