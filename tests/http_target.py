@@ -18,6 +18,13 @@ class Request(NamedTuple):
     body: bytes
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *args: object) -> None:
+        """A connection that is reset is what some tests are about."""
+
+
 class HttpTarget:
     """Listens on ``url``. ``answers`` are (status, body) for the next requests, then 204."""
 
@@ -37,7 +44,11 @@ class HttpTarget:
                 target.connections += 1
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    self.close_connection = True
+                    return  # cut off on its way
                 if self.headers["Content-Encoding"] == "gzip":
                     body = gzip.decompress(body)
                 target.requests.append(Request(self.path, dict(self.headers), body))
@@ -52,8 +63,7 @@ class HttpTarget:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer((HOST, 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((HOST, 0), Handler)
         self.port = self._server.server_address[1]
         self.url = f"http://{HOST}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
