@@ -5,6 +5,8 @@ A handler joins by a class of `TargetUnderTest` in `TARGETS`.
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import socketserver
 import threading
@@ -17,9 +19,12 @@ import pytest
 from appmetrics.handlers.base import Handler
 from appmetrics.handlers.delivery import NetworkHandler
 from appmetrics.handlers.graphite import GraphiteHandler
+from appmetrics.handlers.influx import InfluxHandler
+from appmetrics.handlers.opentsdb import OpenTsdbHandler
 from appmetrics.sample import Sample, Series
 from appmetrics.testing.rounds import batch
 from fault_proxy import FAULTS, FaultProxy
+from http_target import HttpTarget
 from servers import HOST, wait_for
 
 START = 1_600_000_000
@@ -86,7 +91,40 @@ class Graphite(TargetUnderTest):
         return [(name.decode(), int(when), float(value)) for name, value, when in words]
 
 
-TARGETS = {"graphite": Graphite}
+class Http(TargetUnderTest):
+    """An HTTP server that confirms each request."""
+
+    @contextmanager
+    def server(self) -> Iterator[int]:
+        with HttpTarget() as target:
+            self.target = target
+            yield target.port
+
+
+class Influx(Http):
+    """Line protocol over HTTP."""
+
+    def handler(self, port: int, **common: Any) -> NetworkHandler:
+        return InfluxHandler(url=f"http://{HOST}:{port}", database="test", **common)
+
+    def points(self) -> list[tuple[str, int, float]]:
+        lines = b"".join(self.target.bodies).decode().splitlines()
+        words = [re.split(" value=| ", line) for line in lines]
+        return [(name, int(when) // 1000, float(value)) for name, value, when in words]
+
+
+class OpenTsdb(Http):
+    """JSON over HTTP."""
+
+    def handler(self, port: int, **common: Any) -> NetworkHandler:
+        return OpenTsdbHandler(url=f"http://{HOST}:{port}", **common)
+
+    def points(self) -> list[tuple[str, int, float]]:
+        points = [point for body in self.target.bodies for point in json.loads(body)]
+        return [(point["metric"], point["timestamp"], float(point["value"])) for point in points]
+
+
+TARGETS = {"graphite": Graphite, "influx": Influx, "opentsdb": OpenTsdb}
 
 
 class Counting(Handler):
