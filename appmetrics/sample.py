@@ -19,6 +19,9 @@ STATE = "state"
 EVENT = "event"
 KINDS = (COUNTER, GAUGE, HISTOGRAM, TIMER, STATE, EVENT)
 
+#: The unit of a gauge that counts different values: what statsd calls a set.
+VALUES = "values"
+
 Labels = tuple[tuple[str, str], ...]
 
 #: So deep does a name go in a tree by dotted name; the rest is one key. Encoders

@@ -21,6 +21,7 @@ from ..errors import InstrumentError
 from ..hierarchy import Hierarchy, hierarchy
 from ..instrument import number, shown
 from ..reporter import INTERVAL, reporter
+from ..sample import VALUES
 from .uniques import Uniques
 
 if TYPE_CHECKING:
@@ -285,7 +286,8 @@ class _Names:
                 if kind != "uniques":
                     return getattr(meter, kind)(last)
                 uniques = Uniques(self._hierarchy.clock, _interval)
-                meter.gauge(last, "Different values in the last interval", callback=uniques.count)
+                help = "Different values in the last interval"
+                meter.gauge(last, help, unit=VALUES, callback=uniques.count)
                 return uniques
             except InstrumentError as error:
                 problem = error

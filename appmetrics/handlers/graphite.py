@@ -153,6 +153,8 @@ class GraphiteHandler(HistoryHandler):
         path = self.paths.path(series)
         keys = self.layout.keys(series) or ("",)
         heads = {key: f"{path.replace(MARK, key)} " for key in keys}
+        if series.kind in (GAUGE, STATE):
+            heads = {"": heads[keys[0]]}
         counts = series.kind == COUNTER
         places = [(heads[key], _PLACES.index(key)) for key in keys] if counts else []
         return _Prepared(series.kind, heads, tuple(places))

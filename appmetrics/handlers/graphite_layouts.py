@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..buckets import Distribution
 from ..exposition.values import number
-from ..sample import COUNTER, GAUGE, STATE, Sample, Series
+from ..sample import COUNTER, GAUGE, STATE, VALUES, Sample, Series
 from ..statistics import key, statistics
 
 #: How carbon condenses several points into one, by the statistic's key; else averages.
@@ -58,13 +58,15 @@ class Plain:
 
 
 class Statsd:
-    """``stats.counters.X.count``, ``stats.timers.X.upper_90``, ``stats.gauges.X`` ...
+    """``stats.counters.X.count``, ``stats.timers.X.upper_90``, ``stats.gauges.X``,
+    and ``stats.sets.X.count`` of gauges whose unit is ``values``.
 
     Seconds become milliseconds. Of timers and histograms, counts, sums and means are
     exact; the others are as near as the buckets tell, within 2.2 %.
     """
 
     COUNTER = ("count", "rate")
+    SET = ("count",)
     IDLE = ("count", "count_ps")
     TIMER = (
         *("count", "count_ps", "sum", "sum_squares", "mean", "median", "upper", "lower", "std"),
@@ -74,13 +76,17 @@ class Statsd:
     def keys(self, series: Series) -> tuple[str, ...]:
         """As `Plain.keys`."""
         if series.kind in (GAUGE, STATE):
-            return ()
+            return self.SET if self._is_set(series) else ()
         return self.COUNTER if series.kind == COUNTER else self.TIMER
 
     def group(self, series: Series) -> str:
         """As `Plain.group`."""
         kinds = {COUNTER: "counters", GAUGE: "gauges", STATE: "gauges"}
-        return f"stats.{kinds.get(series.kind, 'timers')}"
+        return f"stats.{'sets' if self._is_set(series) else kinds.get(series.kind, 'timers')}"
+
+    @staticmethod
+    def _is_set(series: Series) -> bool:
+        return series.kind == GAUGE and series.unit == VALUES
 
     def values(self, sample: Sample) -> Iterator[tuple[str, float]]:
         """As `Plain.values`."""
