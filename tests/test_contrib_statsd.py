@@ -16,7 +16,7 @@ import statsd as original
 import servers
 from appmetrics import rejection
 from appmetrics.contrib import statsd as ours
-from appmetrics.contrib import uniques
+from appmetrics.contrib import statsd_names, uniques
 from appmetrics.contrib.statsd import StatsClient
 from appmetrics.handlers.graphite import GraphiteHandler
 from appmetrics.handlers.memory import MemoryHandler
@@ -199,7 +199,7 @@ def test_names_are_bounded(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A program that makes names of user ids fills no memory, and says so once."""
-    monkeypatch.setattr(ours, "MAX_NAMES", 10)
+    monkeypatch.setattr(statsd_names, "MAX_NAMES", 10)
     client = StatsClient(prefix="user", hierarchy=world.hierarchy)
     for number in range(100):
         client.incr(f"u{number}")
@@ -347,7 +347,7 @@ def test_the_same_tree_in_carbon(
 ) -> None:
     """The package's client through statsd, and ours through our own handler: the same
     whisper files with the same numbers."""
-    monkeypatch.setattr(ours, "_interval", lambda: 1.0)
+    monkeypatch.setattr(statsd_names, "_interval", lambda: 1.0)
     # Right behind a flush, so that all calls are of one interval.
     flushes = len(carbon.points("stats.statsd.numStats"))
     wait_for(lambda: len(carbon.points("stats.statsd.numStats")) > flushes, "a flush")

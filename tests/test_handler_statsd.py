@@ -229,8 +229,10 @@ def test_a_daemon_that_comes_back_is_connected_again() -> None:
     handler.flush()
     wait_for(lambda: listener.lines == ["a:1|g"], "the first line")
     port = listener.port
-    handler._socket and handler._socket.shutdown(socket.SHUT_WR)
-    wait_for(lambda: handler._hung_up(handler._socket), "the end")  # type: ignore[arg-type]
+    connection = handler._wire._socket
+    assert connection is not None
+    connection.shutdown(socket.SHUT_WR)
+    wait_for(lambda: connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"", "the end")
     handler.put(batch([(Series("b"), 2)]))
     handler.flush()
     wait_for(lambda: listener.lines == ["a:1|g", "b:2|g"], "the second line")

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import weakref
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
 
-from .. import rejection
-from ..errors import InstrumentError
 from ..hierarchy import Hierarchy, hierarchy
 from ..instrument import number, shown
-from ..reporter import INTERVAL, reporter
-from ..sample import VALUES
-from .uniques import Uniques
+from .statsd_names import names_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,10 +24,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = ["Pipeline", "StatsClient", "TCPStatsClient", "Timer", "UnixSocketStatsClient"]
-
-#: Names that the clients make instruments of: a program that builds names from user
-#: ids must not fill the memory.
-MAX_NAMES = 10_000
 
 
 class StatsClient:
@@ -56,7 +46,7 @@ class StatsClient:
         hierarchy: Hierarchy = hierarchy,
     ) -> None:
         self._prefix = prefix
-        self._names = _names.setdefault(hierarchy, _Names(hierarchy))
+        self._names = names_of(hierarchy)
 
     def incr(self, stat: str, count: float = 1, rate: float = 1) -> None:
         """Count up; a negative ``count`` counts up ``stat.decr``, see `decr`."""
@@ -244,60 +234,3 @@ class Timer:
 
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
-
-
-class _Names:
-    """From names to instruments, each made when it is first used."""
-
-    def __init__(self, hierarchy: Hierarchy) -> None:
-        self._hierarchy: Hierarchy = weakref.proxy(hierarchy)
-        self._known: dict[tuple[str, Any], Any] = {}
-        self._full = False
-
-    def find(self, kind: str, name: str) -> Any:
-        """The instrument of this kind and name; None if there can't be one."""
-        try:
-            return self._known[kind, name]
-        except (KeyError, TypeError):
-            return self._made(kind, name)
-
-    def _made(self, kind: str, name: object) -> Any:
-        if not isinstance(name, str) or not name.strip("."):
-            rejection.reject("statsd", f"a name must be a non-empty text, not {shown(name)}")
-            return None
-        if len(self._known) >= MAX_NAMES:
-            if not self._full:
-                self._full = True
-                rejection.log.warning(
-                    "the StatsClient has used %d names; further ones are left out. Names"
-                    " should be few (no user ids, no paths)",
-                    MAX_NAMES,
-                )
-            rejection.counts["statsd"] = rejection.counts.get("statsd", 0) + 1
-            return None
-        return self._known.setdefault((kind, name), self._declared(kind, name))
-
-    def _declared(self, kind: str, name: str) -> Any:
-        # A name may have been used with another kind, which statsd keeps apart.
-        for full in (name, f"{name}.{kind}"):
-            parent, _, last = full.strip(".").rpartition(".")
-            meter = self._hierarchy.get_meter(parent)
-            try:
-                if kind != "uniques":
-                    return getattr(meter, kind)(last)
-                uniques = Uniques(self._hierarchy.clock, _interval)
-                help = "Different values in the last interval"
-                meter.gauge(last, help, unit=VALUES, callback=uniques.count)
-                return uniques
-            except InstrumentError as error:
-                problem = error
-        rejection.reject(name, str(problem))
-        return None
-
-
-#: Clients that record in one place know the same instruments.
-_names: WeakKeyDictionary[Hierarchy, _Names] = WeakKeyDictionary()
-
-
-def _interval() -> float:
-    return reporter.interval or INTERVAL

@@ -1,15 +1,14 @@
 """`StatsdHandler`: lines for a statsd daemon, over UDP or TCP.
 
-Here are the lines, the packets and the connection. Counters and gauges come from the
-rounds; timers and histograms are observed, each value a line of its own. What waits
-while the daemon is away is in ``backlog``, the queue of single values in
-``observations``.
+Here are the lines and the packets. Counters and gauges come from the rounds; timers
+and histograms are observed, each value a line of its own. The connection is in
+``statsd_wire``, what waits while the daemon is away in ``told``, the queue of single
+values in ``observations``.
 """
 
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from .base import LEFT_OUT
 from .delivery import NetworkHandler
 from .naming import Names, cut
 from .observations import LIMIT, Observations
+from .statsd_wire import Wire
 from .told import Told
 
 #: What an Ethernet frame takes beside the headers of IPv4 and UDP, and statsd's own
@@ -31,9 +31,6 @@ MAX_PACKET = 1432
 #: Over TCP, so many bytes at a time: what is counted twice if the connection breaks in
 #: the middle of them.
 MAX_MESSAGE = 8 * 1024
-
-#: Seconds until silence means that somebody listens.
-PROBE = 0.25
 
 #: A component becomes a file name in most targets behind statsd.
 MAX_COMPONENT = 200
@@ -138,7 +135,7 @@ class StatsdHandler(NetworkHandler):
         self.sample_rate = sample_rate
         self._limit = packet if protocol == "udp" else MAX_MESSAGE
         self._rate = "" if sample_rate == 1 else f"|@{sample_rate!r}"
-        self._socket: socket.socket | None = None
+        self._wire = Wire(host, port, protocol)
         self._observations = Observations(self, observations, sample_rate)
         super().__init__(**common)
         self.names = Names(self.name)
@@ -254,53 +251,12 @@ class StatsdHandler(NetworkHandler):
         return ("\n".join(lines) + end).encode("ascii")
 
     def send(self, payload: bytes) -> None:
-        if self._socket is None:
-            self._socket = self._connected(self.time_limit)
-        elif self.protocol == "tcp" and self._hung_up(self._socket):
-            self.hang_up()
+        if self._wire.has_ended():
             self.lost_connection()
-            self._socket = self._connected(self.time_limit)
-        self._socket.settimeout(self.time_limit)
-        if self.protocol == "tcp":
-            self._socket.sendall(payload)
-        else:
-            self._socket.send(payload)
-
-    def _connected(self, timeout: float) -> socket.socket:
-        """A new connection. Raises OSError; of UDP only if a host says that nobody listens."""
-        if self.protocol == "tcp":
-            return socket.create_connection((self.host, self.port), timeout)
-        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)
-        family, kind, protocol, _, address = found[0]
-        made = socket.socket(family, kind, protocol)
-        try:
-            made.connect(address)
-            # The first packet is lost before the answer that nobody listens is there.
-            made.send(b"\n")
-            made.settimeout(min(PROBE, timeout))
-            made.recv(1)
-        except TimeoutError:
-            pass
-        except OSError:
-            made.close()
-            raise
-        return made
-
-    @staticmethod
-    def _hung_up(connection: socket.socket) -> bool:
-        # Sending to a peer that has gone succeeds once; its goodbye can be read before.
-        connection.settimeout(0)
-        try:
-            return not connection.recv(4096)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        self._wire.send_within(payload, self.time_limit)
 
     def hang_up(self) -> None:
-        connection, self._socket = self._socket, None
-        if connection is not None:
-            connection.close()
+        self._wire.close()
 
     def after_fork(self) -> None:
         super().after_fork()
@@ -311,7 +267,7 @@ class StatsdHandler(NetworkHandler):
         return f"{host}:{self.port}" + (" (tcp)" if self.protocol == "tcp" else "")
 
     def check(self) -> None:
-        self._connected(self.timeout).close()
+        self._wire.connected(self.timeout).close()
 
 
 def _tag(value: str) -> str:
