@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 import servers
+from riemann_server import RiemannServer
 
 T = TypeVar("T")
 SERVER_FIXTURES = {
@@ -159,3 +160,16 @@ def chromium() -> Iterator[Any]:
     """
     with contextlib.ExitStack() as stack:
         yield _or_skip(stack.enter_context, servers.chromium_browser())
+
+
+@pytest.fixture
+def riemann() -> Iterator[RiemannServer]:
+    """A peer that is as strict as Riemann, over TCP and UDP on one port."""
+    with RiemannServer() as server:
+        yield server
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Callable[..., servers.Certificates]:
+    """Certificates of one authority: ``certificates("client")``."""
+    return _or_skip(servers.make_certificates, tmp_path / "certificates")

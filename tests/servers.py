@@ -26,7 +26,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 T = TypeVar("T")
 HOST = "127.0.0.1"
@@ -42,6 +42,10 @@ HOW_TO_INSTALL = {
     "influxd": "apt-get install influxdb",
     "statsd": "apt-get install nodejs npm, and npm install --prefix .servers/npm statsd@0.9.0"
     " (or set APPMETRICS_NPM to a folder that has it)",
+    "syslog-ng's riemann destination": "apt-get install syslog-ng-mod-riemann",
+    "riemann-client": "apt-get install riemann-c-client",
+    "bernhard and protobuf": "pip must reach a package index, for their oldest and newest versions",
+    "openssl": "apt-get install openssl",
     "chromium": "apt-get install chromium, and pip install playwright",
     "waitress": "pip install waitress",
     "gunicorn": "pip install gunicorn",
@@ -212,6 +216,9 @@ class Carbon(Server):
 
     Writes to disk within about a second: wait for `points` with `wait_for`.
     """
+
+    # Carbon's generated protobuf code needs this with every protobuf from 4 on.
+    environ: ClassVar = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
 
     def __init__(self, folder: Path) -> None:
         # PyPI's script is named carbon-cache.py, Debian's carbon-cache.
@@ -824,3 +831,39 @@ def chromium_browser() -> Iterator[Any]:
             yield browser
         finally:
             browser.close()
+
+
+class Certificates(NamedTuple):
+    """The files of one side of a TLS connection: who signs, who it is, its key."""
+
+    cafile: str
+    certfile: str
+    keyfile: str
+
+
+def make_certificates(folder: Path) -> Callable[..., Certificates]:
+    """Certificates as a function: ``make("client")``, ``make("server", "DNS:localhost")``.
+
+    All are signed by one authority that is made here; the second argument is whom they
+    are good for. Raises MissingServer without openssl.
+    """
+    openssl = find_program("openssl")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def run(*arguments: str) -> None:
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout")
+    run("req", "-x509", *key, "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=ca")
+
+    def make(name: str, good_for: str = f"DNS:localhost,IP:{HOST}") -> Certificates:
+        (folder / f"{name}.ext").write_text(f"subjectAltName={good_for}\n")
+        run("req", *key, f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
+        paths = ("-in", f"{name}.csr", "-out", f"{name}.crt", "-extfile", f"{name}.ext")
+        run("x509", "-req", *signed, *paths)
+        return Certificates(
+            *(str(folder / each) for each in ("ca.crt", f"{name}.crt", f"{name}.key"))
+        )
+
+    return make

@@ -138,6 +138,8 @@ class Carbon:
             self._process = subprocess.Popen(
                 [self._python, script, f"--config={config}", "--nodaemon", "start"],
                 cwd=self.folder,
+                # Its generated protobuf code needs this with every protobuf from 4 on.
+                env={**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

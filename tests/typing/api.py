@@ -11,6 +11,8 @@ import appmetrics
 from appmetrics import Counter, Gauge, Handler, Histogram, Sample, Series, State, Timer
 from appmetrics.contrib.prometheus import Collector
 from appmetrics.contrib.statsd import StatsClient
+from appmetrics.riemann import Client
+from appmetrics.riemann import Event as RiemannEvent
 from appmetrics.testing import ManualClock, World, capture
 from appmetrics.wsgi import MetricsApp
 
@@ -115,3 +117,9 @@ def double(number: int) -> int:
 
 
 bounded = Collector(bounds=[0.1, 1])
+
+
+def services(address: str) -> list[str | None]:
+    with Client(address, timeout=2) as riemann:
+        riemann.send(RiemannEvent("web1", "deploy", metric=1), {"service": "deploy"})
+        return [event.service for event in riemann.query("true")]
