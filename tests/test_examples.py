@@ -21,7 +21,9 @@ import servers
 from appmetrics.config import check_file
 from appmetrics.config.tables import METRICS
 from appmetrics.handlers.base import Handler
+from appmetrics.riemann import Client, Event
 from appmetrics.testing.contract import HandlerContract
+from riemann_server import RiemannServer
 from servers import get, wait_for
 
 ROOT = Path(__file__).parent.parent
@@ -216,6 +218,15 @@ def test_a_custom_handler_is_named_in_an_ini(tmp_path: Path) -> None:
     agent.stop()
     documents = [json.loads(datagram) for datagram in agent.datagrams]
     assert [d["value"] for d in documents if d["metric"] == "mine.things"] == [3]
+
+
+def test_the_index_of_a_riemann_is_printed(riemann: RiemannServer, tmp_path: Path) -> None:
+    """riemann_index.py prints the events that a query finds, sorted."""
+    with Client(port=riemann.port) as client:
+        client.send(*(Event("web1", f"shop {name}", "ok", 1.5) for name in ("b", "a")), Event("x"))
+    script = str(EXAMPLES / "riemann_index.py")
+    printed = run(script, f"{riemann.host}:{riemann.port}", 'service =~ "shop %"', cwd=tmp_path)
+    assert printed == "web1\tshop a\tok\t1.5\nweb1\tshop b\tok\t1.5\n"
 
 
 def test_plain_scales_in_graphite(carbon: servers.Carbon, tmp_path: Path) -> None:

@@ -16,12 +16,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from appmetrics import testing
 from appmetrics.config import Configurator
+from appmetrics.handlers.riemann import RiemannHandler
 from appmetrics.hierarchy import Hierarchy
 from appmetrics.meter import Meter
 from appmetrics.registry import Registry
 from appmetrics.reporter import Reporter
 from appmetrics.wsgi import MetricsApp
+from riemann_server import RiemannServer
 from servers import wait_for
 
 ROOT = Path(__file__).parent.parent
@@ -126,6 +129,7 @@ class World:
                 if is_sample(line)
             },
             "one of each kind at Graphite": filter(is_sample, self.paths),
+            "one of each kind at Riemann": riemann_events(),
             "fields of a JSON line": self._fields(),
             "keys of ?format=series": {
                 *self.series,
@@ -158,6 +162,17 @@ def one_of_each_kind(meter: Meter, callback: Any) -> None:
     meter.timer("timer").observe(1)
     meter.state("state").set("ok")
     meter.event("event", "1.4.2", metric=1)
+
+
+def riemann_events() -> list[str]:
+    """Host and service of each event that Riemann gets of one of each kind."""
+    world = testing.World()
+    with RiemannServer(clock=world.clock.time) as riemann:
+        world.meter("sample").add_handler(RiemannHandler(port=riemann.port, event_host="web1"))
+        one_of_each_kind(world.meter("sample"), lambda: 0.0)
+        world.advance(10)
+        world.stop()
+        return sorted({f"{event.host}: {event.service}" for event in riemann.events})
 
 
 def is_sample(name: str) -> bool:

@@ -17,5 +17,6 @@ HANDLERS = {
     "null": "appmetrics.handlers.null.NullHandler",
     "opentsdb": "appmetrics.handlers.opentsdb.OpenTsdbHandler",
     "statsd": "appmetrics.handlers.statsd.StatsdHandler",
+    "riemann": "appmetrics.handlers.riemann.RiemannHandler",
     "stream": "appmetrics.handlers.stream.StreamHandler",
 }
