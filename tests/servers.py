@@ -854,10 +854,14 @@ def make_certificates(folder: Path) -> Callable[..., Certificates]:
         subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout")
-    run("req", "-x509", *key, "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=ca")
+    authority = ("-days", "2", "-subj", "/CN=ca", "-addext", "keyUsage=critical,keyCertSign")
+    run("req", "-x509", *key, "ca.key", "-out", "ca.crt", *authority)
 
     def make(name: str, good_for: str = f"DNS:localhost,IP:{HOST}") -> Certificates:
-        (folder / f"{name}.ext").write_text(f"subjectAltName={good_for}\n")
+        (folder / f"{name}.ext").write_text(
+            # Python 3.13 takes no certificate that doesn't say who signed it.
+            f"subjectAltName={good_for}\nauthorityKeyIdentifier=keyid\n"
+        )
         run("req", *key, f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
         paths = ("-in", f"{name}.csr", "-out", f"{name}.crt", "-extfile", f"{name}.ext")
