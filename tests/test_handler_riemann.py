@@ -586,6 +586,13 @@ def garbage(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
+def slow_close(connection: socket.socket) -> None:
+    """Stop writing, and close after a while."""
+    connection.recv(65536)
+    connection.shutdown(socket.SHUT_WR)
+    threading.Event().wait(0.1)
+
+
 def closes(connection: socket.socket) -> None:
     """Accept, and close."""
 
@@ -660,6 +667,30 @@ def test_faults_lose_nothing_that_is_news(
     world.advance(10)
     assert [event.metric for event in server.events] == [2] * 300
     assert {event.time for event in server.events} == {world.clock.time()}
+
+
+def test_a_connection_that_never_comes_about_is_an_outage(
+    world: World, server: RiemannServer
+) -> None:
+    """A firewall that drops packets costs one timeout for each attempt, and no news."""
+    server.stop()
+    handler = attached(world, server, timeout=0.2)
+    with contextlib.ExitStack() as stack:
+        # A full backlog: the kernel answers no more.
+        listener = stack.enter_context(socket.create_server((HOST, server.port), backlog=0))
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                filler.connect(listener.getsockname())
+        put(handler, (QUEUE, 1))
+        assert "TimeoutError" in handler.stats.last_error
+        put(handler, (QUEUE, 2))
+        assert handler.stats.errors == 1
+    server.start()
+    world.clock.advance(1)
+    put(handler, (QUEUE, 3))
+    assert [event.metric for event in server.events] == [3]
 
 
 def test_a_host_that_has_no_address_is_an_outage(world: World, server: RiemannServer) -> None:
