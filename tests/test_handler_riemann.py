@@ -18,7 +18,7 @@ from appmetrics.config import Configurator
 from appmetrics.errors import ConfigError
 from appmetrics.handlers.base import LEFT_OUT
 from appmetrics.handlers.memory import MemoryHandler
-from appmetrics.handlers.riemann import MAX_SERVICE, RiemannHandler
+from appmetrics.handlers.riemann import MAX_IDENTITY, RiemannHandler
 from appmetrics.riemann.thresholds import thresholds
 from appmetrics.sample import Series, StateValue
 from appmetrics.testing import World
@@ -308,8 +308,8 @@ def test_identities_are_free_again_after_a_change_of_routing(handler: RiemannHan
 
 def test_too_long_a_service_is_left_out(handler: RiemannHandler) -> None:
     """Nobody could read it."""
-    assert handler.prepare(Series("x" * (MAX_SERVICE + 1))) is LEFT_OUT
-    assert f"longer than {MAX_SERVICE} bytes" in handler.left_out[0][1]
+    assert handler.prepare(Series("x" * MAX_IDENTITY)) is LEFT_OUT
+    assert f"longer than {MAX_IDENTITY} bytes" in handler.left_out[0][1]
 
 
 def test_hosts_tell_instances_apart(world: World, server: RiemannServer) -> None:

@@ -424,6 +424,7 @@ def test_options_that_contradict_each_other() -> None:
 
 ORDERS = Series("shop.orders", (("env", "prod"), ("shop", "de"), ("status", "2 x")), "counter")
 ORDERS = ORDERS._replace(common=frozenset(["env"]))
+QUEUE = Series("queue")
 
 
 @pytest.mark.parametrize(
@@ -438,15 +439,14 @@ ORDERS = ORDERS._replace(common=frozenset(["env"]))
 )
 def test_templates(host: str, service: str, expected: tuple[str, str]) -> None:
     """Fields are filled in, what is empty leaves no blank, named labels are named once."""
-    naming = Naming(host, service)
-    assert (naming.host(ORDERS, "rate"), naming.service(ORDERS, "rate")) == expected
+    assert Naming(host, service).identities(ORDERS, ["rate"]) == [expected]
 
 
 def test_the_host_is_this_machine_and_the_instance() -> None:
     """A second process of a machine has a host of its own."""
-    naming = Naming()
-    assert naming.host(ORDERS) == socket.gethostname()
-    assert naming.host(ORDERS, instance="2") == f"{socket.gethostname()}/2"
+    here = socket.gethostname()
+    assert Naming().identities(QUEUE, ()) == [(here, "queue")]
+    assert Naming().identities(QUEUE, (), "w2") == [(f"{here}/w2", "queue")]
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_templates_that_cannot_be_used(host: str, service: str, says: str) -> No
 def test_names_are_one_line() -> None:
     """What can't be seen becomes an underscore; all else stays."""
     assert printable("größe 名前 a\nb\u2028c\0") == "größe 名前 a_b_c_"
-    assert Naming().service(Series("")) == "_"
+    assert Naming("h").identities(Series(""), ()) == [("h", "_")]
 
 
 # -- rules
@@ -531,5 +531,5 @@ def test_no_option_of_any_kind_breaks_a_parser(first: str, second: str) -> None:
         assert all(rule.state(1.0) in ("ok", "warning", "critical") for rule in thresholds(first))
     with refusals:
         naming = Naming(first, f"{{name}} {second}")
-        assert naming.service(ORDERS, "rate").isprintable()
-        assert naming.host(ORDERS, "rate", second).isprintable()
+        ((host, service),) = naming.identities(ORDERS, ["rate"], second)
+        assert f"{host} {service}".isprintable()

@@ -34,8 +34,8 @@ TIMER_DEFAULT = ("rate", "mean", "p50", "p95", "p99", "max")
 TTL_INTERVALS = 3
 #: What a Riemann takes for an event without a TTL, in seconds.
 DEFAULT_TTL = 60.0
-#: Bytes of a service. Riemann has no limit, but nobody reads a longer one.
-MAX_SERVICE = 1000
+#: Bytes of host and service. Riemann has no limit, but nobody reads longer ones.
+MAX_IDENTITY = 1000
 
 
 class RiemannHandler(NetworkHandler):
@@ -177,11 +177,12 @@ class RiemannHandler(NetworkHandler):
 
     def _refusal(self, series: Series, prepared: Prepared) -> str:
         """Why a series can't have its identities; empty if it can."""
-        for part, (host, service) in zip(prepared.parts, self._rendering.identities(series)):
-            if len(service.encode()) > MAX_SERVICE:
-                return f"its service is longer than {MAX_SERVICE} bytes"
-            owner = self._owners.get(part.identity, series)
-            if owner.identity != series.identity or owner.kind != series.kind:
+        for index, part in enumerate(prepared.parts):
+            if len(part.identity) > MAX_IDENTITY:
+                return f"its host and service are longer than {MAX_IDENTITY} bytes"
+            owner = self._owners.get(part.identity)
+            if owner and (owner.identity != series.identity or owner.kind != series.kind):
+                host, service = self._rendering.identities(series)[index]
                 whose = f"the {owner.kind} {title(*owner.identity)}"
                 return f"its service {service!r} on host {host!r} belongs to {whose}"
         return ""

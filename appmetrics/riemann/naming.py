@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 from ..exposition.values import encodable
 from ..sample import Series
@@ -17,6 +17,9 @@ HOST = "{hostname}"
 SERVICE = "{name} {labels} {statistic}"
 
 _FIELD = re.compile(r"\{(\w+)\}")
+
+#: A word of a template: texts, and between them the names of fields.
+_Word = list[str]
 
 
 def printable(text: str) -> str:
@@ -50,39 +53,44 @@ class Naming:
         self._named = set(fields) - {"name", "labels", "statistic", "hostname"}
         self._hostname = socket.gethostname()
 
-    def host(self, series: Series, statistic: str = "", instance: str = "") -> str:
-        """The host of one of a series' events; an instance follows behind a slash."""
-        host = self._filled(self._host, series, statistic)
-        return f"{host}/{printable(instance)}" if instance else host
-
-    def service(self, series: Series, statistic: str = "") -> str:
-        """The service of one of a series' events."""
-        return self._filled(self._service, series, statistic) or "_"
-
-    def _filled(self, words: list[str], series: Series, statistic: str) -> str:
-        values: dict[str, Callable[[], str]] = {
-            "name": lambda: " ".join(filter(None, series.name.split("."))),
-            "statistic": lambda: statistic,
-            "hostname": lambda: self._hostname,
-            "labels": lambda: " ".join(
-                value
-                for label, value in series.labels
-                if label not in self._named and label not in series.common
-            ),
-        }
-
-        def value(field: re.Match[str]) -> str:
-            known = values.get(field[1])
-            return printable(known() if known else series.label(field[1]))
-
-        filled = (_FIELD.sub(value, word).strip() for word in words)
-        return " ".join(filter(None, filled))
+    def identities(
+        self, series: Series, statistics: Sequence[str], instance: str = ""
+    ) -> list[tuple[str, str]]:
+        """Host and service of each of a series' events; an instance follows the host behind
+        a slash. Without statistics there is one event."""
+        known = {label: printable(value) for label, value in series.labels}
+        own = (
+            known[label]
+            for label, _ in series.labels
+            if label not in self._named and label not in series.common
+        )
+        known["labels"] = " ".join(own)
+        known["name"] = printable(" ".join(filter(None, series.name.split("."))))
+        known["hostname"] = self._hostname
+        behind = f"/{printable(instance)}" if instance else ""
+        found = []
+        for statistic in statistics or ("",):
+            known["statistic"] = statistic
+            host, service = _filled(self._host, known), _filled(self._service, known)
+            found.append((host + behind, service or "_"))
+        return found
 
 
-def _words(option: str, template: str) -> list[str]:
+def _filled(words: list[_Word], known: Mapping[str, str]) -> str:
+    filled = []
+    for word in words:
+        parts = list(word)
+        parts[1::2] = [known.get(field, "") for field in word[1::2]]
+        text = "".join(parts).strip()
+        if text:
+            filled.append(text)
+    return " ".join(filled)
+
+
+def _words(option: str, template: str) -> list[_Word]:
     words = printable(template.strip()).split()
     if not words:
         raise ValueError(f"{option}: it is empty")
     if re.search(r"[{}]", _FIELD.sub("", template)):
         raise ValueError(f"{option}: braces that hold no field such as {{name}}")
-    return words
+    return [_FIELD.split(word) for word in words]

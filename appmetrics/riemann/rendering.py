@@ -72,13 +72,7 @@ class Rendering:
 
     def identities(self, series: Series) -> list[tuple[str, str]]:
         """Host and service of each of a series' events."""
-        return [
-            (
-                self._naming.host(series, word, self.instance),
-                self._naming.service(series, word),
-            )
-            for word in self._statistics(series.kind) or ("",)
-        ]
+        return self._naming.identities(series, self._statistics(series.kind), self.instance)
 
     def prepared(self, series: Series, ttl: float) -> Any:
         """What the events of a series have in common; `Prepared` for all but events."""
