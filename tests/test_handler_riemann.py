@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import struct
 import threading
@@ -24,6 +23,7 @@ from appmetrics.sample import Series, StateValue
 from appmetrics.testing import World
 from appmetrics.testing.contract import HandlerContract
 from appmetrics.testing.rounds import HOSTILE, batch
+from fault_proxy import FAULTS, FaultProxy
 from riemann_server import RiemannServer, Taken
 from servers import HOST, Certificates
 
@@ -546,32 +546,10 @@ def test_a_new_certificate_needs_no_restart(
 Behaviour = Callable[[socket.socket], None]
 
 
-def never_reads(connection: socket.socket) -> None:
-    """Accept, and never read."""
-    end = select.poll()
-    end.register(connection, getattr(select, "POLLRDHUP", select.POLLHUP))
-    end.poll(60_000)
-
-
 def silent(connection: socket.socket) -> None:
     """Read, and never answer."""
     while connection.recv(65536):
         pass
-
-
-def slow_reader(connection: socket.socket) -> None:
-    """Read one byte at a time, too slowly."""
-    for _ in range(60):
-        if not connection.recv(1):
-            return
-        threading.Event().wait(0.005)
-    silent(connection)
-
-
-def resets(connection: socket.socket) -> None:
-    """Reset in the middle of a message."""
-    connection.recv(6)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def half_an_answer(connection: socket.socket) -> None:
@@ -586,26 +564,8 @@ def garbage(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
-def slow_close(connection: socket.socket) -> None:
-    """Stop writing, and close after a while."""
-    connection.recv(65536)
-    connection.shutdown(socket.SHUT_WR)
-    threading.Event().wait(0.1)
-
-
-def closes(connection: socket.socket) -> None:
-    """Accept, and close."""
-
-
-FAULTS: list[Behaviour] = [
-    never_reads,
-    silent,
-    slow_reader,
-    resets,
-    half_an_answer,
-    garbage,
-    closes,
-]
+#: What a peer can do besides the faults of a network.
+MISBEHAVIOURS = [silent, half_an_answer, garbage]
 
 
 @contextlib.contextmanager
@@ -643,7 +603,7 @@ def faulty(behaviour: Behaviour, port: int = 0) -> Iterator[int]:
             thread.join()
 
 
-@pytest.mark.parametrize("behaviour", FAULTS, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("behaviour", MISBEHAVIOURS, ids=lambda each: each.__name__)
 def test_faults_lose_nothing_that_is_news(
     world: World, server: RiemannServer, behaviour: Behaviour
 ) -> None:
@@ -669,28 +629,32 @@ def test_faults_lose_nothing_that_is_news(
     assert {event.time for event in server.events} == {world.clock.time()}
 
 
-def test_a_connection_that_never_comes_about_is_an_outage(
-    world: World, server: RiemannServer
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_the_network_lose_nothing_that_is_news(
+    world: World, server: RiemannServer, fault: str
 ) -> None:
-    """A firewall that drops packets costs one timeout for each attempt, and no news."""
-    server.stop()
-    handler = attached(world, server, timeout=0.2)
-    with contextlib.ExitStack() as stack:
-        # A full backlog: the kernel answers no more.
-        listener = stack.enter_context(socket.create_server((HOST, server.port), backlog=0))
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                filler.connect(listener.getsockname())
-        put(handler, (QUEUE, 1))
-        assert "TimeoutError" in handler.stats.last_error
-        put(handler, (QUEUE, 2))
-        assert handler.stats.errors == 1
-    server.start()
-    world.clock.advance(1)
-    put(handler, (QUEUE, 3))
-    assert [event.metric for event in server.events] == [3]
+    """As with any target: what is newest arrives once the network is well again, and no older
+    event of a series after a newer one."""
+    gauges = [world.meter().gauge(f"g{index}") for index in range(50)]
+    with FaultProxy(server.port) as proxy:
+        handler = attached(world, server, port=proxy.port, timeout=0.2)
+        for number in range(6):
+            if number == 2:
+                proxy.break_(fault)
+            if number == 5:
+                proxy.mend()
+            for gauge in gauges:
+                gauge.set(number)
+            world.advance(10)
+        assert handler.stats.dropped == 0
+        newest = [event for event in server.events if event.time == world.clock.time()]
+        assert {event.service: event.metric for event in newest} == {
+            f"g{index}": 5 for index in range(50)
+        }  # fmt: skip
+        for index in range(50):
+            numbers = [e.metric for e in server.events if e.service == f"g{index}"]
+            assert numbers == sorted(numbers)
+        handler.hang_up()
 
 
 def test_a_host_that_has_no_address_is_an_outage(world: World, server: RiemannServer) -> None:
