@@ -129,8 +129,10 @@ class Reporter:
             thread.join(max(0.0, deadline - time.monotonic()))
         # A filter that hangs may hold the lock.
         locked = self._lock.acquire(timeout=max(0.01, deadline - time.monotonic()))
+        last = False
         try:
-            if locked and self._leave(deadline):
+            last = locked and self._leave(deadline)
+            if last:
                 self._collect()
                 self._sync()
                 patience = min(CALLBACK_TIMEOUT, max(0.0, deadline - time.monotonic()) / 4)
@@ -146,6 +148,7 @@ class Reporter:
         self.hierarchy.complain()
         # All at once, so that one whose target hangs leaves the others their time.
         for handler in handlers:
+            handler.relieved = locked and not last
             handler.end_by(deadline)
         late = [h for h in handlers if not h.stop(max(0.01, deadline - time.monotonic()))]
         for handler in late:

@@ -18,8 +18,10 @@ from appmetrics.errors import ConfigError
 from appmetrics.handlers.base import LEFT_OUT
 from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.handlers.riemann import MAX_IDENTITY, RiemannHandler
+from appmetrics.reporter import Reporter
 from appmetrics.riemann.thresholds import thresholds
 from appmetrics.sample import Series, StateValue
+from appmetrics.sharing import LEADER, Sharing
 from appmetrics.testing import World
 from appmetrics.testing.contract import HandlerContract
 from appmetrics.testing.rounds import HOSTILE, batch
@@ -456,6 +458,27 @@ def test_a_reload_is_no_goodbye(world: World, server: RiemannServer) -> None:
     handler.successor = RiemannHandler(port=server.port)
     handler.stop()
     assert {event.state for event in server.events} == {None}
+
+
+def test_only_the_last_of_a_group_says_goodbye(tmp_path: Path, riemann: RiemannServer) -> None:
+    """While another process goes on telling of the same series, nothing leaves."""
+    members = []
+    for _ in range(2):
+        world = World()
+        sharing = Sharing(world.hierarchy, str(tmp_path / "shared"), LEADER)
+        world.reporter = Reporter(world.hierarchy, sharing)
+        world.meter().add_handler(RiemannHandler(port=riemann.port, filters=[_not_ours]))
+        world.meter().counter("orders").inc()
+        world.advance(10)
+        members.append(world)
+    first, second = members
+    first.stop()
+    assert riemann.events
+    assert {event.state for event in riemann.events} == {None}
+    second.stop()
+    assert {event.service for event in riemann.events if event.state == "leaving"} == {
+        "orders rate", "orders total"
+    }  # fmt: skip
 
 
 # -- when things fail

@@ -114,6 +114,8 @@ class Handler:
         self.instance = ""
         #: Set by the reporter before `stop`: who goes on in this handler's place.
         self.successor: Handler | None = None
+        #: Set by the reporter before `stop`: another process goes on telling of the same series.
+        self.relieved = False
         #: The reporter's: what it reads for this handler, when it doesn't serve it.
         self.reading: Any = None
         self._failing = False

@@ -89,10 +89,6 @@ class RiemannHandler(NetworkHandler):
         *NetworkHandler.OPTIONS,
     )
 
-    #: Appended to the host where several processes of one machine send, each its own.
-    #: Set before the first round, or the routing must be made anew.
-    instance = ""
-
     def __init__(
         self,
         *,
@@ -234,7 +230,7 @@ class RiemannHandler(NetworkHandler):
         self._client.close()
 
     def close(self) -> None:
-        if self.leaving and not isinstance(self.successor, RiemannHandler):
+        if self.leaving and not (self.relieved or isinstance(self.successor, RiemannHandler)):
             self._guard(self._say_goodbye)
         super().close()
 
