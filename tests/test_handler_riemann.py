@@ -318,6 +318,7 @@ def test_hosts_tell_instances_apart(world: World, server: RiemannServer) -> None
     """Two processes of a machine that both send don't overwrite each other."""
     handler = attached(world, server)
     handler.instance = "2"
+    handler.served_by(world.reporter)
     put(handler, (QUEUE, 1))
     assert server.event("shop queue de 200").host == "web1/2"
     assert handler.describe(QUEUE) == ["web1/2: shop queue de 200"]

@@ -188,7 +188,7 @@ class InfluxHandler(HistoryHandler):
     def _head(self, series: Series) -> str:
         """The measurement and the tags, as they stand in the line."""
         name = f"{self.prefix}.{series.name}" if self.prefix else series.name
-        tags: dict[str, str] = {}
+        tags = {"worker": self.instance} if self.instance else {}
         for label, value in series.labels:
             if value:  # a tag can't be empty, and one that isn't there is
                 tags.setdefault(name_of(label), _plain(value).translate(_ESCAPES))

@@ -137,7 +137,7 @@ class OpenTsdbHandler(HistoryHandler):
     def _heads(self, series: Series) -> dict[str, str]:
         """By statistic, the point in JSON as far as it never changes."""
         name = plain(f"{self.prefix}.{series.name}" if self.prefix else series.name)
-        tags: dict[str, str] = {}
+        tags = {"worker": self.instance} if self.instance else {}
         for label, value in series.labels:
             tags.setdefault(plain(label), plain(value))
         shown = json.dumps(tags or {"host": plain(self.host)}, sort_keys=True, ensure_ascii=False)

@@ -140,7 +140,6 @@ class RiemannHandler(NetworkHandler):
     # -- names ---------------------------------------------------------------
 
     def prepare(self, series: Series) -> Any:
-        self._rendering.instance = self.instance
         prepared = self._rendering.prepared(series, self._time_to_live())
         if series.kind == EVENT:
             return prepared
@@ -220,6 +219,7 @@ class RiemannHandler(NetworkHandler):
     def served_by(self, reporter: Any) -> None:
         super().served_by(reporter)
         self._reporter = reporter
+        self._rendering.instance = self.instance
 
     def send_all(self, payloads: Sequence[bytes]) -> Iterator[RefusedForGood | None]:
         self._client.timeout = self.time_limit

@@ -170,8 +170,11 @@ class StatsdHandler(NetworkHandler):
         return [f"{made.head}|{made.letter}{made.tail}"]
 
     def _rendering(self, series: Series) -> Rendering:
-        parts = [self.prefix, *(component(part) for part in series.name.split(".") if part)]
         letter, tail = _LETTERS.get(series.kind, "g"), ""
+        # Counts and times of several processes are added up by statsd, gauges are not.
+        instance = self.instance if letter == "g" else ""
+        parts = [self.prefix, instance]
+        parts += (component(part) for part in series.name.split(".") if part)
         if self.tags:
             letter = "h" if series.kind == HISTOGRAM else letter
             tags = (f"{_tag(label)}:{_tag(value)}" for label, value in series.labels)
