@@ -129,13 +129,15 @@ class NeedsLabels(list[Any]):
 class Instrument:
     """What all instruments share; made by a meter, never directly."""
 
-    __slots__ = ("_cell", "_kept", "_values", "declaration")
+    __slots__ = ("_cell", "_kept", "_values", "declaration", "label_names")
 
     kind: ClassVar[str]
 
     def __init__(self, declaration: Declaration, values: tuple[str, ...] = ()) -> None:
         self.declaration = declaration
         self._values = values
+        #: The labels that still have to be given; empty for a child.
+        self.label_names = () if values else declaration.labels
         self._kept: Any
         self._cell: Any
         if self.label_names:
@@ -170,11 +172,6 @@ class Instrument:
         return self.declaration.name
 
     @property
-    def label_names(self) -> tuple[str, ...]:
-        """The labels that still have to be given; empty for a child."""
-        return () if self._values else self.declaration.labels
-
-    @property
     def series(self) -> Series:
         """Who this is, without common labels and filters."""
         declared = self.declaration
@@ -198,9 +195,14 @@ class Instrument:
         child with the value ``_overflow_`` takes the rest.
         """
         try:
-            return self.declaration.children[values]  # type: ignore[index, no-any-return]
+            if not named:
+                return self.declaration.children[values]  # type: ignore[index, no-any-return]
+            key = (*values, *map(named.__getitem__, self.declaration.labels))
+            if len(key) == len(named):
+                return self.declaration.children[key]  # type: ignore[index, no-any-return]
         except Exception:  # not there yet, or whatever a value's own hash raises
-            return self._child(values, named)
+            pass
+        return self._child(values, named)
 
     def _child(self, values: tuple[object, ...], named: Mapping[str, object]) -> Self:
         declared = self.declaration
@@ -248,17 +250,19 @@ class Instrument:
     def resolve(self, given: Mapping[str, object] | None, automatic: Mapping[str, str]) -> Self:
         """The child for labels that were collected one by one.
 
-        Missing ones are taken from ``automatic`` or are empty; unknown ones are
-        rejected and the rest is recorded.
+        Missing ones are taken from ``automatic``, which has all that it is asked
+        for; unknown ones are rejected and the rest is recorded.
         """
-        given = given or {}
         names = self.label_names
+        if not given:
+            key = tuple(map(automatic.__getitem__, names))
+            return self.declaration.children.get(key) or self.labels(*key)
         for name in given:
             if name not in names:
                 reject(self.name, f"has no label {name!r}, expected ({', '.join(names)})")
         if not names:
             return self
-        return self.labels(*(given.get(name, automatic.get(name, "")) for name in names))
+        return self.labels(*(given[n] if n in given else automatic[n] for n in names))
 
     def own_points(self) -> list[Self]:
         """All of this instrument that can be read: itself, or its children."""

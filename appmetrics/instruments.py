@@ -6,25 +6,25 @@ first, then loads the cell and stores, with no call in between (see ``cells``).
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping
-from math import frexp, nan
+from math import ceil, log2, nan
+from time import perf_counter
 from typing import Any
 
 from . import spans
 from .buckets import (
-    ABOVE,
-    BELOW,
-    EDGES,
-    HIGHEST,
+    BUCKETS,
     LOWEST,
     MAX,
+    OFFSET,
+    SCALE,
     SPECIAL,
     SUBS,
-    ZERO,
     Distribution,
+    locate,
+    place,
 )
-from .cells import guarded
+from .cells import LOCK_FREE, guarded
 from .instrument import BIG, Declaration, Instrument, NeedsLabels, number, plain_text, shown
 from .observing import Told
 from .rejection import reject
@@ -33,12 +33,23 @@ from .sample import COUNTER, GAUGE, HISTOGRAM, STATE, STATES, TIMER, UNKNOWN, St
 #: The key of a histogram's sum, beside its octaves.
 TOTAL = SPECIAL + 1
 
+#: The amount that is added most often, recognized as what it is: an object.
+_ONE: float = 1
 
-def _add(cell: Any, amount: float) -> None:
+#: How often a new octave is asked for; more often only if its cells keep moving.
+_ATTEMPTS = 100
+
+
+def _add(instrument: Instrument, amount: float) -> None:
     """Add what may be very large; the sum stays finite."""
-    # Without a call between load and store, as everywhere.
+    # Given the instrument, not the cell: without a call between load and store.
+    cell = instrument._cell
     total = cell[0] + amount
-    cell[0] = total if -MAX <= total <= MAX else MAX if total > 0 else -MAX
+    if total > MAX:
+        total = MAX
+    elif total < -MAX:
+        total = -MAX
+    cell[0] = total
 
 
 @guarded("inc", "move", "drain")
@@ -61,7 +72,7 @@ class Counter(Instrument):
         if plain is None or plain < 0:
             reject(self.name, f"a counter needs a finite number >= 0, not {shown(amount)}")
         else:
-            _add(self._cell, plain)
+            _add(self, plain)
 
     def read(self) -> Any:
         return self._kept[0]
@@ -131,8 +142,11 @@ class Gauge(Instrument):
         else:
             self._cell[0] = plain
 
-    def inc(self, amount: float = 1) -> None:
-        """Add a finite number."""
+    def inc(self, amount: float = _ONE) -> None:
+        """Add one, or a finite number."""
+        if amount is _ONE:
+            self._cell[0] += 1
+            return
         kind = type(amount)
         if (kind is int or kind is float) and -BIG <= amount <= BIG:
             self._cell[0] += amount
@@ -141,10 +155,13 @@ class Gauge(Instrument):
         if plain is None:
             reject(self.name, f"a gauge needs a finite number, not {shown(amount)}")
         else:
-            _add(self._cell, plain)
+            _add(self, plain)
 
-    def dec(self, amount: float = 1) -> None:
-        """Subtract a finite number."""
+    def dec(self, amount: float = _ONE) -> None:
+        """Subtract one, or a finite number."""
+        if amount is _ONE:
+            self._cell[0] -= 1
+            return
         kind = type(amount)
         if (kind is int or kind is float) and -BIG <= amount <= BIG:
             self._cell[0] -= amount
@@ -153,7 +170,7 @@ class Gauge(Instrument):
         if plain is None:
             reject(self.name, f"a gauge needs a finite number, not {shown(amount)}")
         else:
-            _add(self._cell, -plain)
+            _add(self, -plain)
 
     def track(self, /, **labels: object) -> spans.Tracking:
         """Context manager and decorator: one more while inside."""
@@ -248,29 +265,41 @@ class Histogram(Instrument):
     def observe(self, value: float) -> None:
         """Record one value: finite and not negative."""
         kind = type(value)
-        if (kind is float or kind is int) and LOWEST < value <= HIGHEST:
-            mantissa, exponent = frexp(value)
-            index = (exponent << 4) + bisect_left(EDGES, mantissa) - 1
-            cells = self._cell
+        if (kind is float or kind is int) and value > LOWEST:
             try:
-                cells[index >> 4][index & 15] += 1
-            except KeyError:
-                cells.setdefault(index >> 4, [0] * SUBS)[index & 15] += 1
-            cells[TOTAL][0] += value
-        else:
-            self._observe_unusual(value)
+                edge, octave, sub = BUCKETS[ceil(log2(value) * SCALE + OFFSET)]
+                if value > edge:
+                    octave, sub = locate(value)
+                cells = self._cell
+                cells[octave][sub] += 1
+                cells[TOTAL][0] += value
+                return
+            except (LookupError, OverflowError):  # a new octave, or beyond the highest
+                pass
+        self._observe_rare(value)
 
-    def _observe_unusual(self, value: Any) -> None:
+    def _observe_rare(self, value: Any) -> None:
         plain = number(value)
         if plain is None or plain < 0:
             reject(self.name, f"a {self.kind} needs a finite number >= 0, not {shown(value)}")
-        elif LOWEST < plain <= HIGHEST:
-            self.observe(plain)
-        else:
-            special = ABOVE if plain > HIGHEST else BELOW if plain else ZERO
-            cells = self._cell
-            cells[SPECIAL][special] += 1
-            _add(cells[TOTAL], plain)
+            return
+        key, index = place(plain)
+        for _ in range(_ATTEMPTS):
+            # By setdefault, so that threads that meet here count in the same list.
+            self._cell.setdefault(key, [0] * SUBS)
+            if self._put(key, index, plain):
+                return
+
+    def _put(self, key: int, index: int, amount: float) -> bool:
+        cells = self._cell
+        if key not in cells:
+            return False  # other cells, since a moment ago
+        cells[key][index] += 1
+        total = cells[TOTAL][0] + amount
+        if total > MAX:
+            total = MAX
+        cells[TOTAL][0] = total
+        return True
 
     def read(self) -> Distribution:
         return distribution(self._kept)
@@ -293,6 +322,40 @@ class Histogram(Instrument):
         return self.read()
 
 
+class Timing(spans.Span):
+    """A span that does by itself what `Histogram.observe` would, and so is a tenth faster.
+
+    Only for what is exactly a `Timer`: not where it is locked, nor where it is observed.
+    """
+
+    __slots__ = ()
+
+    def __exit__(self, kind: spans.Kind, error: object, traceback: object) -> None:
+        end = perf_counter()
+        start = self._start
+        timer = self._instrument
+        if (
+            type(start) is float
+            and type(timer) is Timer
+            and not timer.label_names
+            and not self._labels
+        ):
+            value = end - start
+            if value > LOWEST:
+                try:
+                    edge, octave, sub = BUCKETS[ceil(log2(value) * SCALE + OFFSET)]
+                    if value > edge:
+                        octave, sub = locate(value)
+                    cells = timer._cell
+                    cells[octave][sub] += 1
+                    cells[TOTAL][0] += value
+                    self._start = None
+                    return
+                except LookupError:
+                    pass
+        self._end(end, kind)
+
+
 class Timer(Histogram):
     """How long something takes, in seconds."""
 
@@ -301,7 +364,11 @@ class Timer(Histogram):
 
     def time(self, /, **labels: object) -> spans.Span:
         """Context manager and decorator: time the block."""
-        return spans.Span(self, labels or None)
+        span: spans.Span = Timing() if LOCK_FREE else spans.Span()
+        span._instrument = self
+        span._labels = labels
+        span._start = None
+        return span
 
 
 def state_value(

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Callable, Generator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .wrapping import COUNTED, COUNTED_EXCEPTIONS, TIMED, TRACKED, wrapped
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -34,10 +36,22 @@ def outcome(error: Kind) -> str:
     return "error" if issubclass(error, Exception) else "cancelled"
 
 
+class _Automatic(dict[str, str]):
+    """The labels that are filled in; all others are empty."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+_ENDED_WELL = _Automatic(outcome="ok")
+
+
 class Recorder:
     """What all recorders share: labels set in the block, use as a decorator."""
 
     __slots__ = ("_instrument", "_labels")
+    _steps: tuple[str, str]
+    _types: tuple[type[BaseException], ...] = ()
 
     def __init__(self, instrument: Any, labels: dict[str, object] | None = None) -> None:
         self._instrument = instrument
@@ -67,9 +81,19 @@ class Recorder:
         generator, method, static or class method."""
         return decorate(function, self)
 
-    def wrap_plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The decorated form of a plain function."""
+    def wrap(self, function: Callable[..., Any], waits: bool) -> Callable[..., Any]:
+        """The decorated form of a plain function; if it ``waits``, of a coroutine function."""
+        instrument = self._instrument
+        if not self._labels and not instrument.label_names:
+            return wrapped(function, waits, self._steps, instrument, self._types)
         again = self.again
+        if waits:
+
+            async def wait(*args: Any, **kwargs: Any) -> Any:
+                with again():
+                    return await function(*args, **kwargs)
+
+            return wait
 
         def call(*args: Any, **kwargs: Any) -> Any:
             with again():
@@ -80,60 +104,58 @@ class Recorder:
     def _bound(self, kind: Kind) -> Any:
         """The instrument, or its child for the labels known at the end."""
         instrument = self._instrument
-        if instrument.label_names:
-            auto = {"outcome": outcome(kind), "exception": kind.__name__ if kind else ""}
-            return instrument.resolve(self._labels, auto)
-        if self._labels:
-            return instrument.resolve(self._labels, {})
-        return instrument
+        if not self._labels and not instrument.label_names:
+            return instrument
+        automatic = _ENDED_WELL
+        if kind is not None:
+            automatic = _Automatic(outcome=outcome(kind), exception=kind.__name__)
+        return instrument.resolve(self._labels, automatic)
 
 
 class Span(Recorder):
-    """Times its block into a timer, in seconds."""
+    """Times its block into a timer, in seconds; ``Timer.time`` makes it."""
 
     __slots__ = ("_start",)
+    _steps = TIMED
 
-    def __init__(self, instrument: Any, labels: dict[str, object] | None = None) -> None:
-        self._instrument = instrument
-        self._labels = labels
-        # A stack, so that one span object may be entered again inside itself.
-        self._start: Any = None
+    # None outside, the time of entry in the block, and where the span was entered
+    # again inside itself (that time, what it was before).
+    _start: Any
+
+    # Made in pieces: a Python __init__ takes as long as the two clocks.
+    __init__ = object.__init__
+
+    def again(self) -> Self:
+        span: Any = type(self)()
+        span._instrument, span._labels, span._start = self._instrument, self._labels, None
+        return span  # type: ignore[no-any-return]
 
     def __enter__(self) -> Self:
-        self._start = (perf_counter(), self._start)
+        outer = self._start
+        self._start = perf_counter() if outer is None else (perf_counter(), outer)
         return self
 
     def __exit__(self, kind: Kind, error: object, traceback: object) -> None:
-        # Threads that share a span mix up their times, or find none, and yet count right.
-        start, self._start = self._start or (perf_counter(), None)
-        elapsed = perf_counter() - start
+        self._end(perf_counter(), kind)
+
+    def _end(self, end: float, kind: Kind) -> None:
+        start = self._start
+        if type(start) is float:
+            self._start = None
+        else:
+            # Threads that share a span mix up their times, or find none, and yet count right.
+            start, self._start = start or (end, None)
         instrument = self._instrument
-        if self._labels is not None or instrument.label_names:
+        if self._labels or instrument.label_names:
             instrument = self._bound(kind)
-        instrument.observe(elapsed)
-
-    def wrap_plain(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        instrument = self._instrument
-        if instrument.label_names or self._labels:
-            return super().wrap_plain(function)
-        declaration, observe = instrument.declaration, instrument.observe
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if not declaration.enabled:
-                return function(*args, **kwargs)
-            start = perf_counter()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                observe(perf_counter() - start)
-
-        return call
+        instrument.observe(end - start if end > start else 0.0)
 
 
 class Counting(Recorder):
     """Counts each time its block ends."""
 
     __slots__ = ()
+    _steps = COUNTED
 
     def __exit__(self, kind: Kind, error: object, traceback: object) -> None:
         self._bound(kind).inc()
@@ -143,6 +165,7 @@ class CountingExceptions(Recorder):
     """Counts the exceptions that leave its block."""
 
     __slots__ = ("_types",)
+    _steps = COUNTED_EXCEPTIONS
 
     def __init__(
         self,
@@ -165,6 +188,7 @@ class Tracking(Recorder):
     """Adds one to a gauge while inside its block."""
 
     __slots__ = ("_inside",)
+    _steps = TRACKED
 
     def __init__(self, instrument: Any, labels: dict[str, object] | None = None) -> None:
         super().__init__(instrument, labels)
@@ -202,11 +226,7 @@ def decorate(function: F, recorder: Recorder) -> F:
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(type(function), "__call__", None)  # noqa: B004
     ):
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            with again():
-                return await function(*args, **kwargs)
-
+        call = recorder.wrap(function, waits=True)
     elif inspect.isasyncgenfunction(function):
 
         async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
@@ -236,5 +256,5 @@ def decorate(function: F, recorder: Recorder) -> F:
             return result
 
     else:
-        call = recorder.wrap_plain(function)
+        call = recorder.wrap(function, waits=False)
     return functools.wraps(function)(call)  # type: ignore[return-value]

@@ -655,53 +655,6 @@ def test_number_gives_plain_numbers(value: Any) -> None:
     assert plain == pytest.approx(float(value))
 
 
-# -- the hot path --------------------------------------------------------------
-
-
-def calls_of(function: Callable[[], object]) -> int:
-    """How many Python functions a call of a Python function runs, itself included."""
-    calls = 0
-
-    def profile(frame: Any, event: str, arg: Any) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return calls
-
-
-def test_an_update_is_one_call(meter: Meter) -> None:
-    """The hot paths call no further Python function."""
-    child = meter.counter("labelled", labels=("x",)).labels("y")
-    histogram = meter.histogram("h")
-    gauge = meter.gauge("g")
-    histogram.observe(1.0)
-    assert calls_of(meter.counter("c").inc) == 1
-    assert calls_of(child.inc) == 1
-    assert calls_of(gauge.inc) == 1
-    amount = 2.0
-
-    def observe() -> None:
-        histogram.observe(amount)
-
-    def labels() -> None:
-        child.declaration  # noqa: B018
-        meter_labelled("y").inc()
-
-    meter_labelled = meter.counter("labelled", labels=("x",)).labels
-    assert calls_of(observe) == 2
-    assert calls_of(labels) == 3
-
-
-def test_an_update_that_is_off_is_one_call(meter: Meter) -> None:
-    """A level that is off makes no update dearer."""
-    assert calls_of(meter.counter("c", level=DEBUG).inc) == 1
-
-
 # -- with locks ----------------------------------------------------------------
 
 

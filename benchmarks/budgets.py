@@ -1,0 +1,20 @@
+"""What is promised: the limits that the figures are held against.
+
+``A`` is an empty method call and the goal on CPython 3.11; the ratio to prometheus_client
+is meant for every interpreter.
+"""
+
+from __future__ import annotations
+
+from .harness import Budget, at_least, at_most
+
+#: Operation: (at most so many A, at least so many times as fast as prometheus_client).
+HOT: dict[str, tuple[Budget | None, Budget | None]] = {
+    "counter.inc()": (at_most(2.5), at_least(5)),
+    "labels(a, b).inc()": (at_most(8), at_least(7)),
+    "histogram.observe(v)": (at_most(9), at_least(3.5)),
+    "with timer.time()": (at_most(22), at_least(2.5)),
+    "@timed, the call": (at_most(17), at_least(4)),
+    "off: counter.inc()": (at_most(2.5), None),
+    "off: @timed, the call": (at_most(4), None),
+}
