@@ -14,7 +14,7 @@ help:
 	@echo "make demo      a small web shop with traffic, its /metrics and a carbon, until Ctrl-C"
 	@echo "make test      all tests; those without their real server are skipped, and listed"
 	@echo "make prove     the long and the real, at full length: every real server is needed"
-	@echo "make bench     how fast and how small, against the budgets"
+	@echo "make bench     how fast and how small, beside others and against the budgets"
 	@echo "make coverage  the tests again, with branch coverage"
 	@echo "make lint      ruff, mypy --strict, the import contracts"
 	@echo "make format    let ruff format the code"
@@ -49,6 +49,8 @@ prove: $(READY)
 	$(RUN) -m pytest -m "server or slow" --durations=20 $(ARGS)
 
 bench: $(READY)
+	@$(RUN) -m pip install --quiet --editable ".[bench]" \
+		|| echo "!! the extra 'bench' does not install here: without it, peers are left out"
 	$(RUN) -m benchmarks $(ARGS)
 
 coverage: $(READY)

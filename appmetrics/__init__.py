@@ -3,7 +3,10 @@
 Code records through ``get_meter``; an ini file decides where the numbers go.
 """
 
-from .config import basic_config, configure, dict_config, file_config
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from .errors import ConfigError, InstrumentError, MetricsError, RejectedValue
 from .handlers.base import Handler
 from .hierarchy import get_meter
@@ -13,6 +16,9 @@ from .meter import Meter
 from .reporter import flush, start, stop
 from .sample import Event, Sample, Series
 from .version import __version__, check_for_the_other
+
+if TYPE_CHECKING:
+    from .config import basic_config, configure, dict_config, file_config
 
 __all__ = [
     "CRITICAL",
@@ -47,3 +53,13 @@ __all__ = [
 ]
 
 check_for_the_other()
+
+
+def __getattr__(name: str) -> Any:
+    # Reading files and knowing all handlers is more than half of the import, and
+    # a library that only records never asks for it.
+    if name in ("basic_config", "configure", "dict_config", "file_config"):
+        from . import config
+
+        return getattr(config, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,6 @@ reads nothing and sends nothing; that is the reporter's.
 from __future__ import annotations
 
 import logging
-import pickle
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +21,7 @@ from .meter import Meter, MeterSettings
 from .observing import Sink
 from .registry import ReadOnly, Registry
 from .sample import COUNTER, GAUGE, HISTOGRAM, MAX_DEPTH, TIMER, Sample, Series
-from .selection import Point, Selection
+from .selection import Identities, Point, Selection
 
 log = logging.getLogger("appmetrics")
 
@@ -44,6 +43,7 @@ class Hierarchy:
         self.clock = clock
         self.lock = registry.lock
         self.version = 0
+        self._identities = Identities()
         #: Called after each change of routing; the reporter's.
         self.on_change: Callable[[], None] = lambda: None
         #: Takes an event, and the name of its meter, to the process that sends, if that
@@ -83,6 +83,8 @@ class Hierarchy:
     def by_name(self, meter: Meter) -> tuple[Any, ...]:
         """How a meter is pickled: as loggers are, by its name."""
         if get_meter(meter.name) is not meter:
+            import pickle
+
             raise pickle.PicklingError(f"{meter!r} is not of the process' own hierarchy")
         return _named, (meter.name,)
 
@@ -116,6 +118,7 @@ class Hierarchy:
         """Apply levels anew and let the reporter choose series anew."""
         with self.lock:
             self.version += 1
+            self._identities = Identities()
             # Copies, here and below: a signal handler or a __del__ in this very
             # thread may declare something, whatever the lock.
             was, self._observed = self._observed, any(h.observes for h in self.handlers())
@@ -200,7 +203,7 @@ class Hierarchy:
                 return None
             return self.route(series, meter, handler)
 
-        return Selection(choose, started, before)
+        return Selection(choose, started, before, self._identities)
 
     def route(
         self,
@@ -267,6 +270,7 @@ class Hierarchy:
         rejection.counts.clear()
         self.registry.after_fork(keep)
         self.lock = self.registry.lock
+        self._identities = Identities()
 
 
 def _check(series: Series, result: Series) -> None:

@@ -13,9 +13,8 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from . import levels
 from .dotted import EXPECTED
@@ -33,8 +32,7 @@ class _Required:
 REQUIRED: Final = _Required()
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """A row of an option table.
 
     ``convert`` is one of the converters below or any callable that raises

@@ -9,7 +9,6 @@ classes: a generator-based context manager costs three times as much.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import AsyncIterator, Callable, Generator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -221,6 +220,8 @@ def decorate(function: F, recorder: Recorder) -> F:
         return property(*both, given.fdel, given.__doc__)  # type: ignore[return-value]
     if not callable(function):
         raise TypeError(f"only functions and methods can be recorded, not {function!r}")
+    import inspect  # late: it is a tenth of the whole import, and not all decorate
+
     again = recorder.again
     call: Callable[..., Any]
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(

@@ -9,7 +9,6 @@ way. Which steps a call is surrounded with, labels and outcomes are for ``spans`
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from keyword import iskeyword
 from time import perf_counter
@@ -36,6 +35,9 @@ def make(_function, _instrument, _types, _clock):
         {after}
     return call
 """
+#: Flags of a code object, as ``inspect`` names them.
+_VARARGS, _VARKEYWORDS = 4, 8
+
 _OWN = {"_function", "_instrument", "_types", "_clock", "_declaration", "_start"}
 _GENERAL = ("*args, **kwargs", "*args, **kwargs")
 
@@ -85,7 +87,7 @@ def _lists(function: FunctionType) -> tuple[str, str]:
     declared, passed = list(plain), list(plain)
     if code.co_posonlyargcount:
         declared.insert(code.co_posonlyargcount, "/")
-    if code.co_flags & inspect.CO_VARARGS:
+    if code.co_flags & _VARARGS:
         rest = others.pop(0)
         declared.append(f"*{rest}")
         passed.append(f"*{rest}")
@@ -93,7 +95,7 @@ def _lists(function: FunctionType) -> tuple[str, str]:
         declared.append("*")
     declared += by_name
     passed += [f"{name}={name}" for name in by_name]
-    if code.co_flags & inspect.CO_VARKEYWORDS:
+    if code.co_flags & _VARKEYWORDS:
         declared.append(f"**{others[0]}")
         passed.append(f"**{others[0]}")
     return ", ".join(declared), ", ".join(passed)

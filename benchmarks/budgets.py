@@ -18,3 +18,12 @@ HOT: dict[str, tuple[Budget | None, Budget | None]] = {
     "off: counter.inc()": (at_most(2.5), None),
     "off: @timed, the call": (at_most(4), None),
 }
+
+#: The text of 100,000 counters, against prometheus_client.
+TEXT = at_least(14)
+#: Milliseconds that a request takes longer while 100,000 series are scraped.
+LATENCY = at_most(20)
+#: Bytes of a counter's child with two labels, and what each handler adds.
+CHILD, PER_HANDLER = at_most(400), at_most(150)
+#: Time of ``import appmetrics`` over that of prometheus_client, both without the interpreter's.
+IMPORT = at_most(0.7)

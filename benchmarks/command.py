@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from . import peers
+from .compare import compare
 from .harness import Figure
 
-#: Module and what it is about, in the order in which they run.
+#: Modules and what they are about, in the order in which they run. Each has a function
+#: ``figures`` that prints its figures and returns them.
 GROUPS = {
     "hot": "what one update costs",
+    "scrape": "what reading everything costs",
+    "latency": "what a scrape does to requests",
+    "memory": "what a series takes",
+    "rounds": "what reporting takes",
+    "imports": "what importing takes",
+    "floor": "what was tried and not kept",
 }
 
 
@@ -62,9 +70,21 @@ def document(found: dict[str, list[Figure]]) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line and run what it asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)}; none is all")
+    parser.add_argument(
+        "groups",
+        nargs="*",
+        metavar="GROUP",
+        help=f"of {', '.join(GROUPS)}; none is all. Or: compare REV [REV] [GROUP ...]",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     given = parser.parse_args(arguments)
+    if given.groups[:1] == ["compare"]:
+        names = [name for name in given.groups[1:] if name in GROUPS]
+        revisions = [name for name in given.groups[1:] if name not in GROUPS]
+        if len(revisions) not in (1, 2):
+            parser.error("compare takes one or two commits, and groups")
+        compare(revisions, names or ["hot"])
+        return
     unknown = set(given.groups) - GROUPS.keys()
     if unknown:
         parser.error(f"no group {', '.join(sorted(unknown))}, expected {', '.join(GROUPS)}")

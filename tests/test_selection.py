@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from appmetrics.buckets import EMPTY, Distribution
+from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.sample import STATES, Sample, Series, StateValue
 from appmetrics.selection import LEFT_OUT, Selection, difference, merge
+from appmetrics.testing import World
 
 
 class Point:
@@ -290,3 +292,22 @@ def test_selections_that_read_nothing_are_not_kept() -> None:
     first.samples(waiting, 1101, 101.0, lambda series: None)
     deltas = [s.delta for s in latest.samples(readings, 1120, 120.0, lambda series: None)]
     assert deltas == [4, 7]
+
+
+def test_handlers_share_what_they_know_of_a_series() -> None:
+    """A second handler of the same series keeps no second copy of it, a filtered one its own."""
+    world = World()
+    plain, other, filtered = (MemoryHandler(name=name) for name in ("a", "b", "c"))
+    filtered.filters = (lambda series: series._replace(unit="bytes"),)
+    for handler in (plain, other, filtered):
+        world.meter().add_handler(handler)
+    world.meter("shop").counter("orders").inc()
+    world.advance(10)
+    first, second, third = (
+        route.selection.entries for route in world.reporter.routes() if route.selection
+    )
+    orders = [
+        next(e.series for e in s if e.series.name == "shop.orders") for s in (first, second, third)
+    ]
+    assert orders[0] is orders[1]
+    assert [series.unit for series in orders] == ["", "", "bytes"]

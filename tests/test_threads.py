@@ -164,10 +164,14 @@ def test_no_update_of_any_instrument_is_lost() -> None:
     calls = shop.timer("calls", labels=("outcome",))
     values = [0, 1e-12, 1e12, *(2.0**exponent for exponent in range(-29, 34))]
 
+    blocks, alone = shop.timer("blocks"), shop.timer("alone")
+
+    @alone.time()
     @calls.time()
     @inside.track()
     def call() -> None:
-        pass
+        with blocks.time():
+            pass
 
     def work(number: int) -> None:
         for step in range(updates):
@@ -180,6 +184,7 @@ def test_no_update_of_any_instrument_is_lost() -> None:
     assert depth.value == THREADS * updates
     assert inside.value == 0
     assert calls.labels("ok").value.count == THREADS * updates
+    assert alone.value.count == blocks.value.count == THREADS * updates
     expected = [values[step % len(values)] for _ in range(THREADS) for step in range(updates)]
     merged = sum((child.value for child in sizes.own_points()), Distribution())
     assert merged.count == len(expected)

@@ -22,7 +22,7 @@ from ..sample import EVENT, HISTOGRAM, MAX_DEPTH, STATE, TIMER, Labels, Series
 from .values import number
 
 #: A chunk of text holds about this many readings.
-CHUNK_READINGS = 200
+CHUNK_READINGS = 50
 
 # Escapes lone surrogates too. Made once: `json.dumps` with options makes one a call.
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode

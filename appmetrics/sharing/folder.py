@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 import time
@@ -195,6 +194,8 @@ def default_folder(key: str) -> str:
         from tempfile import gettempdir  # a slow import, seldom needed
 
         base = gettempdir()
+    import hashlib  # loads OpenSSL: late, for those that share
+
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     own = Path(base, f"appmetrics-{os.geteuid()}")
     try:

@@ -7,7 +7,6 @@ process that is alone it answers that its own points are all there are, and that
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
@@ -419,4 +418,6 @@ def _nothing(point: object) -> None:
 
 
 def _digest(key: str) -> str:
+    import hashlib  # loads OpenSSL: late, for those that share
+
     return hashlib.sha256(f"{os.geteuid()}\0{key}".encode("utf-8", "replace")).hexdigest()[:16]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sys
 
 #: The last version of uWSGI whose workers don't run Python threads unless told to.
@@ -61,6 +60,8 @@ class Number:
         self._descriptor = -1
         if not sys.platform.startswith("linux"):
             return
+        import socket  # late: few processes need one
+
         for number in range(1000):
             holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:

@@ -23,6 +23,7 @@ from ..explain import explain
 from ..exposition import tree
 from ..exposition.prometheus import Exposition
 from ..handlers.base import Handler, shown_target
+from ..pace import unhurried
 from ..reporter import Reporter, reporter
 from ..sample import KINDS, Sample, Series
 from ..selection import Selection
@@ -148,9 +149,9 @@ class MetricsApp:
         if document is not None:
             return "200 OK", document.content_type, document.render(selection, values, wanted)
         pairs = (
-            (entry.series, value)
-            for entry, value in zip(selection.entries, values)
-            if wanted is None or wanted(entry.series)
+            (selection.entries[index].series, values[index])
+            for index in unhurried(range(len(values)), 100)
+            if wanted is None or wanted(selection.entries[index].series)
         )
         if format == "json":
             return "200 OK", _JSON, tree.tree_text(pairs)
@@ -196,7 +197,7 @@ class _Document:
             if selection is not self._selection:
                 self._exposition, self._known = self._make(), 0
                 self._selection = selection
-            for entry in selection.entries[self._known : len(values)]:
+            for entry in unhurried(selection.entries[self._known : len(values)], 100):
                 self._exposition.add(entry.series)
                 self._known += 1
             exposition = self._exposition
