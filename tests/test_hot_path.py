@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -97,11 +98,13 @@ def calls_of(function: Callable[[], object]) -> int:
         nonlocal calls
         calls += event == "call"
 
+    gc.disable()  # its callbacks would be counted
     sys.setprofile(profile)
     try:
         function()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return calls
 
 
