@@ -292,9 +292,10 @@ class Histogram(Instrument):
 
     def _put(self, key: int, index: int, amount: float) -> bool:
         cells = self._cell
-        if key not in cells:
+        try:  # not "in": cells may find what they don't hold themselves
+            cells[key][index] += 1
+        except KeyError:
             return False  # other cells, since a moment ago
-        cells[key][index] += 1
         total = cells[TOTAL][0] + amount
         if total > MAX:
             total = MAX

@@ -15,6 +15,7 @@ import pytest
 from appmetrics import instruments, spans
 from appmetrics.instruments import Counter, Gauge, Histogram, State, Timer, Timing
 from appmetrics.meter import Meter
+from appmetrics.observing import Told
 from appmetrics.testing import World
 
 
@@ -199,3 +200,21 @@ def test_a_span_without_any_time_is_recorded(meter: Meter, monkeypatch: Any) -> 
         pass
     assert timer.value.special[0] == 1
     assert timer.value.count == 1
+
+
+def test_a_first_value_is_recorded_in_cells_that_hand_on_to_others(meter: Meter) -> None:
+    """Observed cells keep no octave that is a stand-in until it can be shared."""
+
+    class Shared(dict[int, Any]):
+        """Not a plain dict: its lists are stand-ins."""
+
+    timer = meter.timer("t")
+    seen: list[float] = []
+    kept = timer._kept = Shared(timer._kept)
+    timer._cell = Told(kept, instruments.TOTAL, [seen.append])
+    for value in (0.3, 0.3, 5):
+        timer.observe(value)
+    with timer.time():
+        pass
+    assert timer.value.count == len(seen) == 4
+    assert seen[:3] == [0.3, 0.3, 5]
