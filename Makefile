@@ -8,12 +8,13 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help venv demo test prove bench coverage lint style types contracts format docs clean
+.PHONY: help venv demo test prove fuzz bench coverage lint style types contracts format docs clean
 
 help:
 	@echo "make demo      a small web shop with traffic, its /metrics and a carbon, until Ctrl-C"
 	@echo "make test      all tests; those without their real server are skipped, and listed"
 	@echo "make prove     the long and the real, at full length: every real server is needed"
+	@echo "make fuzz      every parser, for a minute each, with atheris"
 	@echo "make bench     how fast and how small, beside others and against the budgets"
 	@echo "make coverage  the tests again, with branch coverage"
 	@echo "make lint      ruff, mypy --strict, the import contracts"
@@ -47,6 +48,10 @@ prove: export APPMETRICS_REQUIRE_SERVERS = 1
 prove: export APPMETRICS_PROVE = 1
 prove: $(READY)
 	$(RUN) -m pytest -m "server or slow" --durations=20 $(ARGS)
+
+fuzz: $(READY)
+	@$(RUN) -m pip install --quiet atheris
+	cd tests && ../$(RUN) -m fuzz $(ARGS)
 
 bench: $(READY)
 	@$(RUN) -m pip install --quiet --editable ".[bench]" \

@@ -219,5 +219,5 @@ def _refusal(answer: posting.Answer) -> RefusedForGood:
         first = details["errors"][0]
         metric = str(first["datapoint"]["metric"])
         return RefusedForGood(f"{metric}: {str(first['error'])[:200]}", failed)
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return RefusedForGood(answer.text)

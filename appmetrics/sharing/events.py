@@ -94,7 +94,7 @@ class EventReader:
         for line in whole.splitlines():
             try:
                 yield json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # torn by a full disk
 
 

@@ -114,7 +114,7 @@ class Store:
         try:
             start, size, about = json.loads(line)
             good = type(start) is type(size) is int and start >= HEADER and size > 0
-        except ValueError:
+        except (ValueError, TypeError, RecursionError):
             good = False
         if not good or start * CELL // CHUNK != ((start + size) * CELL - 1) // CHUNK:
             raise Broken(f"{self.path}.keys holds a line that is none of ours")
