@@ -11,17 +11,17 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..display import title
 from ..exposition.values import LARGEST, number
 from ..options import Option, boolean, choice, port, text
 from ..sample import COUNTER, EVENT, GAUGE, STATE, Sample, Series
 from ..statistics import COUNTER_STATISTICS, counter_statistics, timer_statistics
-from .base import LEFT_OUT, log
+from .base import LEFT_OUT
 from .graphite_events import EventsApi
 from .graphite_layouts import Plain, Statsd
 from .graphite_names import MARK, TEMPLATE, Paths
 from .graphite_wire import Line
 from .history import HistoryHandler
+from .naming import LeftOut
 from .posting import url
 
 TIMER_DEFAULT = ("count", "rate", "mean", "p50", "p95", "p99", "max")
@@ -123,7 +123,7 @@ class GraphiteHandler(HistoryHandler):
         self.layout: Plain | Statsd = Statsd() if layout == "statsd" else plain
         self.paths = Paths(prefix, template, tags, self.layout.keys, self.layout.group)
         self.events = self._events_api(events) if events else None
-        self._left_out: dict[Series, str] = {}
+        self._unsent = LeftOut(self.name)
         self._line = Line(host, port, protocol)
 
     def _events_api(self, url: str) -> EventsApi:
@@ -139,14 +139,7 @@ class GraphiteHandler(HistoryHandler):
         why = self.paths.claim(series)
         if not why:
             return self._prepared(series)
-        if not self._left_out:
-            log.warning(
-                "handler %s: %s is left out: %s (more like it are only counted)",
-                self.name,
-                title(*series.identity),
-                why,
-            )
-        self._left_out[series] = why
+        self._unsent.leave_out(series, why)
         return LEFT_OUT
 
     def _prepared(self, series: Series) -> _Prepared:
@@ -161,12 +154,12 @@ class GraphiteHandler(HistoryHandler):
 
     def rerouted(self) -> None:
         self.paths.forget()
-        self._left_out.clear()
+        self._unsent.clear()
 
     @property
     def left_out(self) -> list[tuple[Series, str]]:
         """The series that are not sent, and why."""
-        return list(self._left_out.items())
+        return self._unsent.left_out
 
     def describe(self, series: Series) -> list[str]:
         if series.kind == EVENT:

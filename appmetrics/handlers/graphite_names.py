@@ -6,13 +6,13 @@ connections are not known here.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 
 from ..display import title
 from ..exposition.values import encodable
 from ..sample import Series
+from .naming import cut
 
 TEMPLATE = "{prefix}.{name}.{labels}.{statistic}"
 
@@ -35,7 +35,7 @@ def component(value: str) -> str:
     Letters and digits of any script stay. Empty becomes ``_``; what is longer
     than 200 bytes is cut and ends in a hash of the whole.
     """
-    return _cut(_UNFIT.sub("_", value)) or "_"
+    return cut(_UNFIT.sub("_", value), MAX_COMPONENT) or "_"
 
 
 def dotted(value: str) -> str:
@@ -46,15 +46,7 @@ def dotted(value: str) -> str:
 def tag_value(value: str) -> str:
     """Text as a tag's value, readable and within carbon's rules."""
     printable = "".join(char if char.isprintable() else "_" for char in encodable(value))
-    return _cut(_UNFIT_IN_TAG.sub("_", printable)) or "_"
-
-
-def _cut(value: str) -> str:
-    data = value.encode()
-    if len(data) <= MAX_COMPONENT:
-        return value
-    digest = hashlib.sha256(data).hexdigest()[:12]
-    return f"{data[: MAX_COMPONENT - 13].decode('utf-8', 'ignore')}_{digest}"
+    return cut(_UNFIT_IN_TAG.sub("_", printable), MAX_COMPONENT) or "_"
 
 
 class Paths:

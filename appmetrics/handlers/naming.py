@@ -25,26 +25,15 @@ def cut(text: str, limit: int) -> str:
     return f"{data[: limit - _DIGEST - 1].decode('utf-8', 'ignore')}_{digest}"
 
 
-class Names:
-    """Which series has which name at one target: the first that asks keeps it.
+class LeftOut:
+    """The series that a handler can't send, and why.
 
-    ``handler`` is the handler's name, for the one log line about those left out.
+    ``handler`` is the handler's name, for the one log line about them.
     """
 
     def __init__(self, handler: str) -> None:
         self._handler = handler
-        self._owners: dict[str, Series] = {}
         self._left_out: dict[Series, str] = {}
-
-    def claim(self, series: Series, name: str) -> bool:
-        """Whether a series may have this name; if not, it is among `left_out`."""
-        owner = self._owners.setdefault(name, series)
-        if (owner.identity, owner.kind) == (series.identity, series.kind):
-            return True
-        self.leave_out(
-            series, f"its name {name} belongs to the {owner.kind} {title(*owner.identity)}"
-        )
-        return False
 
     def leave_out(self, series: Series, why: str) -> None:
         """Note that a series is not sent; the first is logged."""
@@ -64,5 +53,26 @@ class Names:
 
     def clear(self) -> None:
         """Forget all: the routing has changed, and every series asks again."""
-        self._owners.clear()
         self._left_out.clear()
+
+
+class Names(LeftOut):
+    """Which series has which name at one target: the first that asks keeps it."""
+
+    def __init__(self, handler: str) -> None:
+        super().__init__(handler)
+        self._owners: dict[str, Series] = {}
+
+    def claim(self, series: Series, name: str) -> bool:
+        """Whether a series may have this name; if not, it is among `left_out`."""
+        owner = self._owners.setdefault(name, series)
+        if (owner.identity, owner.kind) == (series.identity, series.kind):
+            return True
+        self.leave_out(
+            series, f"its name {name} belongs to the {owner.kind} {title(*owner.identity)}"
+        )
+        return False
+
+    def clear(self) -> None:
+        super().clear()
+        self._owners.clear()

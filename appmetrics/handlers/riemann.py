@@ -24,8 +24,9 @@ from ..riemann.transport import Tls
 from ..sample import EVENT, Sample, Series
 from ..statistics import counter_statistics, timer_statistics
 from .backlog import Backlog, Newest
-from .base import LEFT_OUT, log
+from .base import LEFT_OUT
 from .delivery import NetworkHandler, RefusedForGood
+from .naming import LeftOut
 
 COUNTER_DEFAULT = ("rate", "total")
 TIMER_DEFAULT = ("rate", "mean", "p50", "p95", "p99", "max")
@@ -134,7 +135,7 @@ class RiemannHandler(NetworkHandler):
             counter_statistics=counter_statistics,
         )
         self._owners: dict[bytes, Series] = {}
-        self._left_out: dict[Series, str] = {}
+        self._unsent = LeftOut(self.name)
         self._reporter: Any = None
 
     # -- names ---------------------------------------------------------------
@@ -148,24 +149,17 @@ class RiemannHandler(NetworkHandler):
             for part in prepared.parts:
                 self._owners[part.identity] = series
             return prepared
-        if not self._left_out:
-            log.warning(
-                "handler %s: %s is left out: %s (more like it are only counted)",
-                self.name,
-                title(*series.identity),
-                why,
-            )
-        self._left_out[series] = why
+        self._unsent.leave_out(series, why)
         return LEFT_OUT
 
     def rerouted(self) -> None:
         self._owners.clear()
-        self._left_out.clear()
+        self._unsent.clear()
 
     @property
     def left_out(self) -> list[tuple[Series, str]]:
         """The series that are not sent, and why."""
-        return list(self._left_out.items())
+        return self._unsent.left_out
 
     def describe(self, series: Series) -> list[str]:
         return [f"{host}: {service}" for host, service in self._rendering.identities(series)]
