@@ -232,6 +232,22 @@ def test_a_group_of_nobody_starts_at_zero(join: Callable[..., Member]) -> None:
     assert second.page()["shop.orders"] == 1
 
 
+def test_very_many_instruments_get_their_cells_a_little_later(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request that is the first one doesn't wait for all of them."""
+    monkeypatch.setattr("appmetrics.sharing.membership.ADOPTING", 0.0)
+    member = Member(tmp_path / "shared", clock)
+    for number in range(50):
+        member.meter.counter(f"counter.{number}").inc()
+    member.sharing.join()
+    assert "shop.counter.7" not in member.page()
+    member.sharing.step()
+    page = member.page()
+    assert all(page[f"shop.counter.{number}"] == 1 for number in range(50))
+    member.die()
+
+
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     """A writer that was killed in the middle of a line leaves no trace."""
     path = str(tmp_path / "slot")

@@ -38,6 +38,10 @@ LEADER, SIDECAR, EACH = "leader", "sidecar", "each"
 #: Held by the process that sends for all.
 LEADER_LOCK = "leader.lock"
 
+#: So many seconds a first request may wait for its instruments to get shared cells; very
+#: many get theirs a little later.
+ADOPTING = 0.1
+
 #: Seconds between two looks for series that are no longer used.
 TIDYING = 60.0
 
@@ -195,9 +199,11 @@ class Sharing:
         view.refresh(self.hierarchy.clock.monotonic())
         registry = self.hierarchy.registry
         registry.on_point = slot.adopt
+        end = time.monotonic() + ADOPTING
         for point in list(registry.points):
             if isinstance(point, Instrument):
-                slot.adopt(point)
+                # A request may be waiting for this.
+                (slot.adopt if time.monotonic() < end else slot.adopt_later)(point)
         self._folder, self._view, self._slot = folder, view, slot
         self.version += 1
         self._post.open(slot.events)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from ..buckets import SPECIAL, Distribution
 from ..instruments import TOTAL, distribution
+from ..pace import unhurried
 from ..sample import COUNTER, HISTOGRAM, TIMER
 from ..selection import Point
 from .folder import Folder
@@ -66,7 +67,8 @@ class Readings:
         # since targets keep one number for each.
         header = self._store.header
         header[TIME], header[MONOTONIC] = time, monotonic
-        for point, reading in zip(points, readings):
+        for index in unhurried(range(len(readings)), 500):
+            point, reading = points[index], readings[index]
             if isinstance(reading, Distribution):
                 self._keep_distribution(self._cell(point), reading)
             elif reading is not None and point.series.kind == COUNTER:

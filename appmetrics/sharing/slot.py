@@ -94,10 +94,14 @@ class Slot:
             self._complain(error)
             cell = None
         if cell is None:
-            self._private.append(instrument)
+            self.adopt_later(instrument)
         # Only now: this may be interrupted by somebody who adopts the same one.
         elif self._adopted.setdefault(id(instrument), instrument) is instrument:
             self._give(instrument, cell)
+
+    def adopt_later(self, instrument: Instrument) -> None:
+        """The same, with the next `tidy`."""
+        self._private.append(instrument)
 
     def _give(self, instrument: Instrument, cell: Any) -> None:
         kind = instrument.kind
