@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from . import rejection
@@ -17,6 +17,7 @@ from .errors import InstrumentError
 from .handlers.base import Filter, Handler
 from .instrument import MAX_CHILDREN, Instrument, nobody, shown
 from .instruments import Histogram
+from .limits import MAX_LABEL_LENGTH
 from .meter import Meter, MeterSettings
 from .observing import Sink
 from .registry import ReadOnly, Registry
@@ -51,6 +52,9 @@ class Hierarchy:
         self.hand_on: Callable[[str, Sample], bool] | None = None
         self.started = clock.monotonic()
         self.max_children = MAX_CHILDREN
+        self.max_label_length = MAX_LABEL_LENGTH
+        #: Seconds after which a labelled child that doesn't change is left out; None: never.
+        self.idle_ttl: float | None = None
         self.scales_counters: tuple[str, ...] = ()
         self._observed = False
         self.root = Meter("", None, self)
@@ -58,16 +62,21 @@ class Hierarchy:
         self._configured: set[str] = set()
         self._early: deque[tuple[Meter, Sample]] | None = deque(maxlen=EARLY_EVENTS)
         self._broken: set[int] = set()
+        self._idle: set[str] = set()
         self._complaints: deque[tuple[Filter, Series, Exception]] = deque()
         for name, help, read in (
             ("rejected", "Updates that were left out", _rejected),
             ("overflowed", "Updates whose labels were beyond max_children", self._overflowed),
+            ("cut", "Updates whose label values were cut to max_label_length", self._cut),
         ):
             series = Series(f"appmetrics.{name}", kind=COUNTER, help=help)
             registry.points.append(ReadOnly(series, read))
 
     def _overflowed(self) -> int:
         return sum(each.declaration.overflowed for each in list(self.registry.instruments.values()))
+
+    def _cut(self) -> int:
+        return sum(each.declaration.cut for each in list(self.registry.instruments.values()))
 
     def get_meter(self, name: str = "") -> Meter:
         """The meter of this dotted name, the root meter without one."""
@@ -126,6 +135,7 @@ class Hierarchy:
             for instrument in list(self.registry.instruments.values()):
                 declared = instrument.declaration
                 declared.max_children = self.max_children
+                declared.max_label_length = self.max_label_length
                 meter = self.meters[declared.meter]
                 instrument.switch(declared.level >= meter.effective_level)
                 if (was or self._observed) and isinstance(instrument, Histogram):
@@ -244,6 +254,16 @@ class Hierarchy:
                 self._broken.add(id(filter))
                 self._complaints.append((filter, series, error))
             return None
+
+    def tell_idle(self, names: Iterable[str]) -> None:
+        """Log that instruments have idle children, once for each."""
+        for name in set(names) - self._idle:
+            self._idle.add(name)
+            log.info(
+                "%s: sets of label values that have not changed for a while (ttl, or idle_ttl of"
+                " [metrics]) are left out until they do; appmetrics.idle counts them",
+                name,
+            )
 
     def complain(self) -> None:
         """Log what went wrong with filters; not while holding the lock.

@@ -18,6 +18,7 @@ from .cells import BIT_BUCKET
 from .clock import SYSTEM, Clock
 from .errors import InstrumentError
 from .levels import INFO
+from .limits import MAX_LABEL_LENGTH, MAX_LABEL_NAME, check_length, cut
 from .observing import Sink
 from .rejection import log, reject
 from .sample import Labels, Series
@@ -85,6 +86,7 @@ class Declaration:
         merge: str = "sum",
         states: tuple[str, ...] = (),
         ttl: float | None = None,
+        idle_ttl: float | None = None,
         callback: Callable[[], Any] | None = None,
         meter: str = "",
         where: str = "",
@@ -99,6 +101,9 @@ class Declaration:
         self.merge = merge
         self.states = states
         self.ttl = ttl
+        self.idle_ttl = idle_ttl
+        #: Of children by their values: what they read, and since when; see ``idling``.
+        self.seen: dict[tuple[str, ...], tuple[Any, float]] | None = None
         self.callback = callback
         #: The label values (of an instrument without labels: none) that the
         #: callback's last answer named.
@@ -110,8 +115,10 @@ class Declaration:
         self.clock = clock
         self.enabled = True
         self.max_children = MAX_CHILDREN
+        self.max_label_length = MAX_LABEL_LENGTH
         self.children: dict[tuple[str, ...], Any] = {}
         self.overflowed = 0
+        self.cut = 0
 
 
 class NeedsLabels(list[Any]):
@@ -226,6 +233,11 @@ class Instrument:
                 f"labels ({', '.join(given)}) don't fit, expected ({expected})",
             )
             return type(self)(Declaration(declared.name, states=declared.states))
+        if max(map(len, key)) > declared.max_label_length:
+            declared.cut += 1
+            if declared.cut == 1:
+                log_cut(declared, key)
+            key = tuple(cut(text, declared.max_label_length) for text in key)
         child = declared.children.get(key)
         if child is None:
             if len(declared.children) >= declared.max_children:
@@ -307,6 +319,25 @@ class Instrument:
         """The cumulative value now; None if there is none."""
         raise NotImplementedError
 
+    def standing(self) -> Any:
+        """What `read` gives, also of an idle child, which is left out (see ``idling``)."""
+        return self.read()
+
+
+def log_cut(declaration: Declaration, values: tuple[str, ...]) -> None:
+    """Log that a label value of an instrument is longer than it may be."""
+    most = declaration.max_label_length
+    name, value = next(pair for pair in zip(declaration.labels, values) if len(pair[1]) > most)
+    log.warning(
+        "%s: a value of label %s has %d characters; those beyond %d (max_label_length) are"
+        " replaced by a hash, here and from now on: %s...",
+        declaration.name,
+        name,
+        len(value),
+        most,
+        shown(value),
+    )
+
 
 def log_overflow(declaration: Declaration) -> None:
     """Log that an instrument has reached its cap of children."""
@@ -333,6 +364,7 @@ def valid_labels(labels: Any) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or not name:
             raise InstrumentError(f"a label name must be a non-empty string, not {name!r}")
+        check_length("a label name", name, MAX_LABEL_NAME)
     if len(set(names)) != len(names):
         raise InstrumentError(f"label names must differ: {', '.join(names)}")
     return names

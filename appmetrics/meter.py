@@ -15,6 +15,7 @@ from .errors import InstrumentError, describe
 from .handlers.base import Filter, Handler
 from .instrument import Declaration, Instrument, number, shown, valid_labels
 from .instruments import Counter, Gauge, Histogram, State, Timer
+from .limits import MAX_NAME, check_length, cut
 from .sample import EVENT, STATES, Event, Sample, Series
 
 if TYPE_CHECKING:
@@ -162,9 +163,15 @@ class Meter:
         labels: Iterable[str] = (),
         unit: str = "",
         level: int | str = levels.INFO,
+        ttl: float | None = None,
     ) -> Counter:
-        """A total that only grows. The same name gives the same counter."""
-        return self._declare(Counter, name, help, labels, level, unit=unit)
+        """A total that only grows. The same name gives the same counter.
+
+        ``ttl``, here and below, in seconds: a set of label values whose number hasn't
+        changed for so long is left out until it does; None for ``idle_ttl`` of
+        ``[metrics]``, infinity for never.
+        """
+        return self._declare(Counter, name, help, labels, level, ttl, unit=unit)
 
     def gauge(
         self,
@@ -176,6 +183,7 @@ class Meter:
         level: int | str = levels.INFO,
         callback: Callable[[], Any] | None = None,
         merge: str = "sum",
+        ttl: float | None = None,
     ) -> Gauge:
         """A number that goes up and down.
 
@@ -186,7 +194,7 @@ class Meter:
         """
         if merge not in ("sum", "max", "min", "worker"):
             raise InstrumentError(f"merge must be sum, max, min or worker, not {merge!r}")
-        gauge = self._declare(Gauge, name, help, labels, level, unit=unit, merge=merge)
+        gauge = self._declare(Gauge, name, help, labels, level, ttl, unit=unit, merge=merge)
         if callback is not None:
             gauge.declaration.callback = callback
         return gauge
@@ -199,9 +207,10 @@ class Meter:
         labels: Iterable[str] = (),
         unit: str = "",
         level: int | str = levels.INFO,
+        ttl: float | None = None,
     ) -> Histogram:
         """How values are spread; not negative, in base units such as bytes."""
-        return self._declare(Histogram, name, help, labels, level, unit=unit)
+        return self._declare(Histogram, name, help, labels, level, ttl, unit=unit)
 
     def timer(
         self,
@@ -210,9 +219,10 @@ class Meter:
         *,
         labels: Iterable[str] = (),
         level: int | str = levels.INFO,
+        ttl: float | None = None,
     ) -> Timer:
         """How long something takes, in seconds."""
-        return self._declare(Timer, name, help, labels, level, unit="seconds")
+        return self._declare(Timer, name, help, labels, level, ttl, unit="seconds")
 
     def state(
         self,
@@ -229,7 +239,7 @@ class Meter:
         ``ttl`` in seconds: a state that isn't set again in time is no longer
         shipped and reads unknown.
         """
-        return self._declare(State, name, help, labels, level, states=tuple(states), ttl=ttl)
+        return self._declare(State, name, help, labels, level, None, states=tuple(states), ttl=ttl)
 
     def _declare(
         self,
@@ -238,12 +248,16 @@ class Meter:
         help: str,
         labels: Iterable[str],
         level: int | str,
+        idle_ttl: float | None,
         **more: Any,
     ) -> I:
         if not isinstance(name, str) or not name:
             raise InstrumentError(f"a {cls.kind}'s name must be a non-empty string, not {name!r}")
         full = self.full_name(name)
+        check_length(f"the full name of a {cls.kind}", full)
         label_names = valid_labels(labels)
+        if idle_ttl is not None:
+            _check_ttl(full, idle_ttl, label_names)
         where = _caller()
 
         def make() -> Declaration:
@@ -254,11 +268,13 @@ class Meter:
                 level=levels.number(level),
                 meter=self.name,
                 where=where,
+                idle_ttl=idle_ttl,
                 clock=self.hierarchy.clock,
                 **more,
             )
             declaration.enabled = declaration.level >= self.effective_level
             declaration.max_children = self.hierarchy.max_children
+            declaration.max_label_length = self.hierarchy.max_label_length
             return declaration
 
         return cast(I, self.hierarchy.registry.declare(cls, full, make))
@@ -293,7 +309,8 @@ class Meter:
                 self._number_of_event("metric", metric),
                 self._number_of_event("ttl", ttl),
             )
-            series = Series(self.full_name(str(name)), kind=EVENT, level=levels.number(level))
+            full = cut(self.full_name(str(name)), MAX_NAME)
+            series = Series(full, kind=EVENT, level=levels.number(level))
             self.hierarchy.emit_event(self, Sample(series, self.hierarchy.clock.time(), event))
         except Exception as error:
             rejection.reject(self.name or "root", f"an event can't be used: {describe(error)}")
@@ -329,6 +346,13 @@ class Meter:
     def track(self, name: str, help: str = "", **options: Any) -> spans.Tracking:
         """A gauge of how many are inside a function: ``@meter.track("searching")``."""
         return self.gauge(name, help, **options).track()
+
+
+def _check_ttl(name: str, ttl: object, labels: tuple[str, ...]) -> None:
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not ttl > 0:
+        raise InstrumentError(f"{name}: ttl must be seconds, more than 0, not {shown(ttl)}")
+    if not labels:
+        raise InstrumentError(f"{name}: ttl is for sets of label values, and it has no labels")
 
 
 def _caller() -> str:

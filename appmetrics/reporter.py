@@ -18,13 +18,16 @@ import time
 from collections.abc import Callable
 from queue import Empty
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from .callbacks import Callbacks
 from .handlers.base import Batch, Handler, shown_target
+from .handlers.table import row
 from .hierarchy import Hierarchy, hierarchy
+from .idling import LOOKS_APART, sweep
 from .instruments import Gauge
 from .routes import Route, Routes
-from .sample import COUNTER
+from .sample import COUNTER, GAUGE
 from .selection import Selection
 from .sharing import AUTO, Sharing
 from .sharing.surroundings import master
@@ -36,6 +39,8 @@ FLUSH_TIMEOUT = 5.0
 HEARTBEAT = "appserver"
 #: How long a round waits for callback gauges, in seconds.
 CALLBACK_TIMEOUT = 1.0
+#: Seconds after which the others are told again how the handlers of the one that sends do.
+POSTS_APART = 5.0
 
 
 class Reporter:
@@ -60,6 +65,9 @@ class Reporter:
         self.heartbeat = HEARTBEAT
         self.callbacks = Callbacks()
         self.skipped = 0
+        self._idle = 0
+        #: Series that a page leaves out beyond its ``max_series``, by whose page it is.
+        self.left_out: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         #: What the configuration layer put in force, for ``explain``.
         self.loaded: Any = None
         hierarchy.on_change = self.wake
@@ -74,6 +82,8 @@ class Reporter:
             lambda: self.callbacks.failed + self.callbacks.missed,
             "Callbacks that raised or did not return in time",
         )
+        tell("idle", GAUGE, self._idle_now, "Label sets left out since they don't change", "max")
+        tell("scrape.left_out", GAUGE, self._left_out, "Series beyond a page's max_series", "max")
 
     # -- life ----------------------------------------------------------------
 
@@ -202,6 +212,8 @@ class Reporter:
         self._jobs_ran = -math.inf
         self._started = -math.inf
         self._refreshed = -math.inf
+        self._swept = -math.inf
+        self._posted = -math.inf
 
     def _in_this_process(self) -> None:
         # Not only os.register_at_fork: uWSGI does not call it.
@@ -215,8 +227,9 @@ class Reporter:
         it reports them: this process' begin at zero.
         """
         keep = self._thread is None and not self.sharing.joined
-        self.sharing.after_fork()
+        # First what begins at zero: `sharing` notes what doesn't.
         self.hierarchy.after_fork(keep)
+        self.sharing.after_fork()
         self.callbacks.after_fork()
         self._routes.after_fork()
         self._begin()
@@ -255,6 +268,7 @@ class Reporter:
             # Not at once: who starts before he forks his workers is none of them.
             if self._jobs_ran - self._started >= 1.0:
                 self.sharing.step()
+        self._sweep()
         with self._lock:
             self._collect()
             self._sync()
@@ -263,9 +277,28 @@ class Reporter:
             self._round(due)
             if self.sharing.joined and self.clock.monotonic() - self._refreshed >= self.interval:
                 self._refresh()
+            if self.sharing.leads and self.clock.monotonic() - self._posted >= POSTS_APART:
+                self._posted = self.clock.monotonic()
+                self.sharing.post([row(r.handler, self.interval) for r in self._routes.all()])
             waits = [r.due - self.clock.time() for r in self._routes.all() if r.due is not None]
         self.hierarchy.complain()
         return max(0.0, min(waits, default=1.0))
+
+    def _sweep(self) -> None:
+        """Now and then leave out what is idle; of several processes, their view does it."""
+        registry, now = self.hierarchy.registry, self.clock.monotonic()
+        if now - self._swept >= LOOKS_APART and self.sharing.points is registry.points:
+            self._swept = now
+            instruments = list(registry.instruments.values())
+            idle = sweep(instruments, now, self.hierarchy.idle_ttl)
+            self._idle = sum(idle.values())
+            self.hierarchy.tell_idle(idle)
+
+    def _left_out(self) -> int:
+        return max(list(self.left_out.values()), default=0)
+
+    def _idle_now(self) -> int:
+        return self.sharing.idle if self.sharing.joined else self._idle
 
     def _collect(self) -> None:
         """Events of other processes, if this one sends for them."""

@@ -25,8 +25,16 @@ _SELF_METRICS = (
     ("dropped", COUNTER, "Samples dropped"),
     ("errors", COUNTER, "Failures"),
     ("queue", GAUGE, "Rounds and events waiting"),
+    ("spooled", GAUGE, "Samples waiting on disk"),
+    ("time_left", GAUGE, "Seconds until the first sample would be dropped"),
     ("lag", GAUGE, "Seconds from the reading of a round to its delivery"),
 )
+_PULLED = (
+    ("errors", COUNTER, "Failures"),
+    ("served", COUNTER, "Requests answered with numbers"),
+)
+#: Those that a handler has itself, not its ``stats``.
+_OWN = {"queue": "queued", **{name: name for name in ("spooled", "time_left", "served")}}
 
 Chosen = tuple[int, Selection]
 
@@ -181,12 +189,14 @@ class Routes:
         if not handler.stop(1.0 if handler.pull else 0.0):
             self.retired.append(handler)
 
-    def tell(self, what: str, kind: str, read: Callable[[], Any], help: str) -> None:
+    def tell(
+        self, what: str, kind: str, read: Callable[[], Any], help: str, merge: str = "sum"
+    ) -> None:
         """Make a number of appmetrics' own readable, as ``appmetrics.WHAT``."""
         if what not in self._told:
             self._told.add(what)
-            unit = "seconds" if what.endswith(".lag") else ""
-            series = Series(f"appmetrics.{what}", kind=kind, help=help, unit=unit)
+            unit = "seconds" if what.endswith((".lag", ".time_left")) else ""
+            series = Series(f"appmetrics.{what}", kind=kind, help=help, unit=unit, merge=merge)
             self.hierarchy.registry.points.append(ReadOnly(series, read))
 
     def _exchange(self, chosen: dict[int, Chosen]) -> list[Route]:
@@ -240,7 +250,7 @@ class Routes:
 
     def _report_on(self, handler: Handler) -> None:
         name = handler.name
-        for what, kind, help in _SELF_METRICS[2:3] if handler.pull else _SELF_METRICS:
+        for what, kind, help in _PULLED if handler.pull else _SELF_METRICS:
             self.tell(f"handler.{name}.{what}", kind, self._statistic(name, what), help)
 
     def _statistic(self, name: str, what: str) -> Callable[[], Any]:
@@ -248,7 +258,8 @@ class Routes:
             for route in self.all():
                 if route.handler.name == name:
                     handler = route.handler
-                    return handler.queued if what == "queue" else getattr(handler.stats, what)
+                    own = _OWN.get(what)
+                    return getattr(handler, own) if own else getattr(handler.stats, what)
             return None
 
         return read

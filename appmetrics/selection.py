@@ -168,7 +168,7 @@ class Selection:
 
     def start_from_now(self, when: float) -> None:
         """For a new handler: what was counted before is not its business."""
-        self._previous = self.read()
+        self._previous = list(map(_standing, self.points))
         self._handed = list(self._previous)
         self._when = self._handed_when = when
 
@@ -190,7 +190,7 @@ class Selection:
             if place is not None:
                 self._handed[index] = former._handed[place]
             elif self._positions[index] < former._looked_at:
-                self._handed[index] = self.points[index].read()
+                self._handed[index] = _standing(self.points[index])
         self._previous = list(self._handed)
         self._when = self._handed_when = former._handed_when
         if same_handler:
@@ -289,6 +289,11 @@ class Selection:
     def changed(self, entry: Entry) -> float:
         """When a round last found another value than before (0: never)."""
         return max(self._changed[index] for index in entry.indexes)
+
+
+def _standing(point: Point) -> Any:
+    """What a point reads, also if it is left out for now: it may come back."""
+    return getattr(point, "standing", point.read)()
 
 
 def _number(reading: Any) -> Any:

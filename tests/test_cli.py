@@ -25,6 +25,7 @@ import pytest
 import appmetrics
 from appmetrics.cli import main
 from appmetrics.handlers.file import FileHandler
+from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.hierarchy import hierarchy
 from appmetrics.testing import World
 from appmetrics.wsgi import MetricsApp
@@ -289,6 +290,47 @@ def test_show_prints_a_table(run: Run, page: str) -> None:
     assert table["shop.lost"][2] == "-"
     assert table["shop.render"][2:4] == ["1", "12.5 ms"]
     assert "6 series  mean to max since the start" in result.out.splitlines()[0]
+
+
+def test_show_tells_of_handlers_first(run: Run, page: str, world: World) -> None:
+    """What each has sent and keeps, and what went wrong last."""
+    lines = MemoryHandler(name="lines")
+    world.meter().add_handler(lines)
+    world.advance(10)
+    lines.count_failure("disk\x1b[31m full")
+    out = run("show", page, "--query", "shop.*").out
+    head, row, empty = out.splitlines()[1:4]
+    assert head.split()[:6] == ["HANDLER", "STATE", "TARGET", "SENT", "QUEUE", "DROPPED"]
+    assert re.split(" {2,}", row)[:2] == ["lines", "well"]
+    assert re.split(" {2,}", row)[3] == str(lines.stats.sent)
+    assert row.endswith("disk\\x1b[31m full")
+    assert empty == ""
+    world.clock.advance(1)
+    lines.count_failure("disk full")
+    assert run("show", page, "--query", "shop.*").out.splitlines()[2].split()[:2] == ["lines", "failing"]
+
+
+def test_show_tells_what_is_left_out_and_who_shares(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in a line below the head."""
+    answer = {
+        "host": "web1", "pid": 12, "time": 1000.0, "series": [],
+        "left_out": "5 series left out, as a page has at most 10 (max_series)",
+        "sharing": {"processes": [11, 12], "leader": 11, "told": 998.0},
+        "handlers": [{"name": "carbon", "pid": 11, "sent": 5, "time_left": 2400.0}],
+    }  # fmt: skip
+    monkeypatch.setattr("appmetrics.cli.sources.get", lambda *arguments: json.dumps(answer))
+    lines = run("show", "127.0.0.1:9464").out.splitlines()
+    assert lines[1] == answer["left_out"]
+    assert lines[2].startswith("shared by 2 processes (11, 12); process 11 sends for all; its ")
+    assert "2 s ago" in lines[2]
+    assert lines[4].split() == ["carbon", "well", "5", "40", "min", "0", "s"]
+    answer["sharing"] = {"processes": [11], "leader": 0, "told": None}
+    lines = run("show", "127.0.0.1:9464").out.splitlines()
+    assert lines[2] == "shared by 1 process (11)"
+    answer["sharing"] = {"processes": 5}
+    assert run("show", "127.0.0.1:9464").status == 2
 
 
 def test_a_timer_without_values_has_no_statistics(run: Run, page: str, world: World) -> None:

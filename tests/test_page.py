@@ -622,6 +622,65 @@ def test_handlers_are_listed_with_their_state(server: MetricsServer, browser_pag
     assert rows[2][-1].endswith("refused")
 
 
+def test_a_handler_tells_what_it_keeps_and_for_how_long(
+    server: MetricsServer, browser_page: Any
+) -> None:
+    """What waits, also on disk, how long that can go on, and requests instead of samples."""
+    server.series = [series("x")]
+    common = {"sent": 0, "dropped": 0, "errors": 0, "interval": 10, "last_error": ""}
+    server.more["handlers"] = [
+        common | {"name": "carbon", "queue": 1234, "spooled": 1200, "time_left": 2400, "lag": 0.25},
+        common | {"name": "page", "queue": 0, "served": 42, "interval": None},
+    ]
+    open_page(browser_page, server)
+    browser_page.locator("#handlers summary").click()
+    head, carbon, page = table(browser_page)
+    assert dict(zip(head, carbon)) | {
+        "Queue": "1,234", "Spooled": "1,200", "Time left": "40 min 0 s", "Lag": "250 ms"
+    } == dict(zip(head, carbon))  # fmt: skip
+    assert dict(zip(head, page))["Sent"] == "42 requests"
+    assert dict(zip(head, page))["Spooled"] == NOTHING
+    assert "Process" not in head
+    assert not browser_page.locator("#handlers p").is_visible()
+
+
+def test_processes_that_share_are_named(server: MetricsServer, browser_page: Any) -> None:
+    """And which of them sends, whose handlers the page then shows."""
+    server.series = [series("x")]
+    server.more["sharing"] = {"processes": [11, 12, 13], "leader": 12, "told": time.time() - 2}
+    server.more["handlers"] = [{"name": "carbon", "pid": 12, "sent": 5, "errors": 0}]
+    open_page(browser_page, server)
+    browser_page.locator("#handlers summary").click()
+    text = browser_page.locator("#handlers p").inner_text()
+    assert text.startswith("3 processes share these numbers: 11, 12, 13. Process 12 sends for all")
+    assert "; its handlers as of " in text
+    head, carbon = table(browser_page)
+    assert dict(zip(head, carbon))["Process"] == "12"
+    del server.more["handlers"], server.more["sharing"]["told"]
+    server.more["sharing"]["leader"] = 0
+    summary = browser_page.locator("#handlers summary", has_text="No handlers")
+    summary.wait_for()
+    assert browser_page.locator("#handlers p").inner_text().endswith("11, 12, 13.")
+    assert table(browser_page) == []
+
+
+def test_series_that_are_left_out_are_a_line_of_their_own(
+    server: MetricsServer, browser_page: Any
+) -> None:
+    """Above the table, as long as there are any."""
+    server.series = [series("x")]
+    server.more["left_out"] = "5 series left out, as a page has at most 10 (max_series)"
+    open_page(browser_page, server)
+    assert browser_page.locator("#beyond").inner_text() == f"▲ {server.more['left_out']}"
+    server.more["left_out"] = ""
+    browser_page.locator("#beyond").wait_for(state="hidden")
+
+
+def table(page: Any) -> list[list[str]]:
+    """The handlers' table."""
+    return [row.inner_text().split("\t") for row in page.locator("#handlers tr").all()]
+
+
 def test_query_of_the_address_is_kept(server: MetricsServer, browser_page: Any) -> None:
     """The page asks with the query that it was opened with, and so do its links."""
     server.series = [series("shop.x")]

@@ -345,6 +345,136 @@ def test_a_series_that_nobody_uses_any_more_leaves(
     assert page["shop.visits"] == 1
 
 
+def test_what_is_idle_in_all_processes_is_left_out(
+    join: Callable[..., Member], clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the time to live of the instrument, until any of them changes it; deltas are right."""
+    caplog.set_level("INFO")
+    first, second = join(), join()
+    for member in (first, second):
+        member.meter.counter("orders", labels=("shop",), ttl=300).labels("de").inc(5)
+        member.meter.timer("render", labels=("view",), ttl=300).labels("front").observe(1)
+        member.meter.counter("kept", labels=("shop",)).labels("de").inc()
+    busy = second.meter.counter("orders", labels=("shop",)).labels("at")
+    for _ in range(50):
+        busy.inc()
+        clock.advance(10)
+        first.round()
+        second.round()
+    for member in (first, second):
+        page = member.page()
+        assert "shop.orders.de" not in page
+        assert "shop.render.front" not in page
+        assert (page["shop.orders.at"], page["shop.kept.de"]) == (50, 2)
+        assert page["appmetrics.idle"] == 2
+    said = [
+        record.getMessage() for record in caplog.records if "not changed" in record.getMessage()
+    ]
+    assert sorted(line.partition(":")[0] for line in said) == ["shop.orders", "shop.render"]
+    second.meter.counter("orders", labels=("shop",)).labels("de").inc(2)
+    assert first.page()["shop.orders.de"] == 12
+    clock.advance(10)
+    first.round()
+    sample = first.memory.last("shop.orders", shop="de")
+    assert sample is not None
+    assert (sample.value, sample.delta) == (12, 2)
+
+
+def test_a_default_time_to_live_holds_for_what_is_shared(
+    join: Callable[..., Member], clock: ManualClock
+) -> None:
+    """But not for what has no labels, what callbacks answer, or what is meant to stay."""
+    member = join()
+    member.hierarchy.idle_ttl = 300
+    member.meter.counter("plain").inc()
+    member.meter.counter("orders", labels=("shop",)).labels("de").inc()
+    member.meter.counter("kept", labels=("shop",), ttl=float("inf")).labels("de").inc()
+    member.meter.gauge("queue", labels=("name",), callback=lambda: {"mail": 3})
+    for _ in range(60):
+        clock.advance(10)
+        member.round()
+    names = {name for name in member.page() if name.startswith("shop.")}
+    assert names == {"shop.plain", "shop.kept.de", "shop.queue.mail"}
+
+
+# -- who tells what to whom ------------------------------------------------------
+
+
+def test_a_page_shows_the_handlers_of_the_one_that_sends(
+    join: Callable[..., Member], clock: ManualClock
+) -> None:
+    """With its process and the time; and all processes. The one that sends shows its own."""
+    from appmetrics.wsgi.table import handler_table
+
+    leader, other = join(), join()
+    for _ in range(2):
+        clock.advance(10)
+        leader.round()
+        other.round()
+    assert leader.sharing.leads
+    assert not other.sharing.leads
+    own, shown = handler_table(leader.reporter), handler_table(other.reporter)
+    assert [row["name"] for row in own["handlers"]] == ["memory"]
+    assert own["sharing"] == {"processes": [os.getpid()] * 2, "leader": os.getpid(), "told": None}
+    assert [(row["name"], row["pid"]) for row in shown["handlers"]] == [("memory", os.getpid())]
+    assert shown["handlers"][0]["sent"] > 0
+    assert shown["sharing"]["told"] == pytest.approx(clock.time(), abs=10)
+    folder = Path(leader.sharing._folder.path)  # type: ignore[union-attr]
+    board = folder / "handlers.json"
+    assert board.stat().st_mode & 0o777 == 0o600
+    for rubbish in (b"", b"{", b"[1, 2]", b'[1, 2, ["x"]]', b"\xff", b"[[], 1, []]"):
+        board.write_bytes(rubbish)
+        assert handler_table(other.reporter)["handlers"] == []
+    clock.advance(10)
+    leader.round()
+    assert len(handler_table(other.reporter)["handlers"]) == 1
+
+
+def test_handlers_cannot_be_told_of_on_a_full_disk(
+    join: Callable[..., Member], clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounds go on, and what was told last stays."""
+    leader, other = join(), join()
+    clock.advance(10)
+    leader.round()
+    assert leader.sharing.leads
+    clock.advance(10)
+    leader.round()
+
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("appmetrics.sharing.board.os.replace", full)
+    before = other.sharing.posted()
+    leader.meter.counter("orders").inc()
+    clock.advance(10)
+    leader.round()
+    assert other.sharing.posted() == before
+    assert leader.memory.last("shop.orders") is not None
+
+
+def test_what_the_parent_had_left_out_is_not_subtracted_in_a_child(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """After a fork self-metrics begin at zero, or go on from what the parent had told."""
+    member = Member(tmp_path / "shared", clock)
+    orders = member.meter.counter("orders", labels=("shop",))
+    member.hierarchy.max_children = orders.declaration.max_children = 1
+    for shop in "abc":
+        orders.labels(shop).inc()
+    orders.labels("a").inc(-1)
+    member.reporter.after_fork()
+    for _ in range(2):
+        clock.advance(10)
+        member.round()
+    page = member.page()
+    assert (page["appmetrics.rejected"], page["appmetrics.overflowed"]) == (0, 0)
+    orders.labels("d").inc(-1)
+    page = member.page()
+    assert (page["appmetrics.rejected"], page["appmetrics.overflowed"]) == (1, 1)
+    member.die()
+
+
 def test_what_cannot_be_shared_is_counted_and_said_once(
     join: Callable[..., Member], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+from appmetrics.handlers.http import HttpHandler
 from appmetrics.testing import World
 from appmetrics.wsgi import MetricsApp
 
@@ -215,3 +216,93 @@ def test_apps_that_are_gone_leave_nothing_behind(world: World) -> None:
     gc.collect()
     assert not list(apps)
     assert not list(readers)
+
+
+# -- the size of a page ----------------------------------------------------------
+
+
+def crowded(world: World, **more: Any) -> MetricsApp:
+    """A page with room for twenty series, of a shop with a hundred more."""
+    stock = world.meter("shop").counter("stock", "Items", labels=("shelf",))
+    for shelf in range(100):
+        stock.labels(shelf).inc(shelf)
+    return MetricsApp(reporter=world.reporter, max_series=20, **more)
+
+
+def test_beyond_max_series_a_scrape_is_whole_and_says_what_it_lacks(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both of Prometheus' formats can be read; a self-metric and one log line tell of it."""
+    app = crowded(world)
+    for _ in range(2):
+        text = get(app, "format=prometheus")[2]
+        first = text.partition("\n")[0]
+        left_out = int(first.split()[1])
+        assert first == f"# {left_out} series left out, as a page has at most 20 (max_series)"
+        samples = [s for family in prometheus(text) for s in family.samples]
+        shelves = [s for s in samples if s.name == "shop_stock_total"]
+        assert len(shelves) == 100 - left_out
+        assert {s.name: s.value for s in samples}["appmetrics_scrape_left_out"] == left_out
+        text = get(app, "format=openmetrics")[2]
+        assert text.startswith("# TYPE")
+        assert text.endswith("# EOF\n")
+        again = [s for family in openmetrics(text) for s in family.samples]
+        assert len([s for s in again if s.name == "shop_stock_total"]) == len(shelves)
+    (line,) = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
+    assert line.startswith("metrics-app: ")
+
+
+def test_the_series_that_came_first_stay(world: World) -> None:
+    """The same ones in each scrape, also when more come; those of appmetrics always do."""
+    app = crowded(world)
+    before = names(get(app, "format=prometheus")[2])
+    world.meter("shop").counter("more", labels=("x",)).labels("y").inc()
+    handler = HttpHandler(name="late", listen=("127.0.0.1", 0))
+    world.meter().add_handler(handler)
+    after = names(get(app, "format=prometheus")[2])
+    assert before < after
+    assert {name.partition("{")[0] for name in after - before} == {
+        "appmetrics_handler_late_errors_total", "appmetrics_handler_late_served_total"
+    }  # fmt: skip
+
+
+def names(text: str) -> set[str]:
+    """The names and labels of a text's samples."""
+    return {line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")}
+
+
+def test_the_page_says_what_it_lacks_and_finds_it_when_asked(world: World) -> None:
+    """With a query that picks few enough series, none of them is left out."""
+    app = crowded(world)
+    data = json.loads(get(app, "format=series")[2])
+    assert data["left_out"].endswith("series left out, as a page has at most 20 (max_series)")
+    assert len([s for s in data["series"] if not s["name"].startswith("appmetrics.")]) <= 20
+    world.meter("shop").counter("last").inc(7)
+    found = json.loads(get(app, "format=series&query=shop.last")[2])["series"]
+    assert [series["value"] for series in found] == [7]
+    tree = json.loads(get(app, "format=json&query=shop.stock")[2])
+    assert len(tree["shop"]["stock"]) == 20
+
+
+def test_explain_says_why_a_series_is_not_on_the_page(world: World) -> None:
+    """The limit is the reason."""
+    app = crowded(world)
+    reasons = {series.labels: why for series, why in app.left_out}
+    assert "20 came before it" in reasons[(("shelf", "99"),)]
+
+
+def test_within_the_limit_nothing_is_said(world: World) -> None:
+    """No comment, no remark, and the self-metric is zero."""
+    app = MetricsApp(reporter=world.reporter)
+    text = get(app)[2]
+    assert "left out" not in text.replace("leave", "").partition("# HELP")[0]
+    assert "appmetrics_scrape_left_out 0\n" in text
+    assert json.loads(get(app, "format=series")[2])["left_out"] == ""
+
+
+def test_requests_that_were_answered_are_counted(world: World) -> None:
+    """Those for numbers, in any format."""
+    app = MetricsApp(reporter=world.reporter)
+    for query in ("", "format=series", "format=html", "format=nonsense"):
+        get(app, query)
+    assert app.served == 2

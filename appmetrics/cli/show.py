@@ -7,10 +7,10 @@ import time
 from argparse import ArgumentParser, Namespace
 from datetime import datetime, timezone
 
-from ..display import count, duration, printable, quantity, rate, title
+from ..display import count, duration, plain, printable, quantity, rate, title
 from ..options import period
 from ..sample import COUNTER, HISTOGRAM, TIMER
-from .sources import STATISTICS, Reading, Row, read, with_rates
+from .sources import FIGURES, STATISTICS, Reading, Row, Sending, read, with_rates
 from .terminal import Cell, CliError, Column, cut, height, paint, table, width
 
 _COLUMNS = (
@@ -20,6 +20,19 @@ _COLUMNS = (
     Column("RATE", right=True),
     *(Column(name.upper(), right=True, spare=True) for name in STATISTICS),
     Column("NOTE", elastic=True),
+)
+_HANDLERS = (
+    Column("HANDLER", elastic=True),
+    Column("STATE"),
+    Column("TARGET", elastic=True, spare=True),
+    Column("SENT", right=True),
+    Column("QUEUE", right=True),
+    Column("SPOOLED", right=True),
+    Column("DROPPED", right=True),
+    Column("ERRORS", right=True),
+    Column("TIME LEFT", right=True),
+    Column("LAG", right=True, spare=True),
+    Column("LAST ERROR", elastic=True),
 )
 _STATES = {"ok": "green", "warning": "yellow", "critical": "red", "unknown": "magenta"}
 
@@ -98,10 +111,30 @@ def render(reading: Reading, query: str = "") -> list[str]:
     limit = width()
     text = printable("  ".join(filter(None, head)))
     lines = [paint("dim", text if limit is None else cut(text, limit))]
+    lines += [printable(remark) for remark in reading.remarks]
+    if reading.handlers:
+        lines += [*table(_HANDLERS, map(_handler_cells, reading.handlers), limit), ""]
     if not rows:
         return [*lines, f"nothing matches {printable(query)}" if query else "there are no series"]
     newest = max(row.time for row in rows)
     return [*lines, *table(_COLUMNS, [_cells(row, newest) for row in rows], limit)]
+
+
+def _handler_cells(handler: Sending) -> list[Cell]:
+    figures = handler.figures
+    error = handler.last_error
+    if error and handler.last_error_time is not None:
+        error = f"{datetime.fromtimestamp(handler.last_error_time, timezone.utc):%H:%M:%S} {error}"
+    sent = figures.get("sent", 0)
+    return [
+        Cell(handler.name),
+        Cell("failing", "red") if handler.failing else Cell("well", "green"),
+        Cell(handler.target),
+        Cell(f"{handler.served:,.0f} requests" if handler.served is not None else plain(sent)),
+        *(Cell(plain(figures[name]) if name in figures else "") for name in FIGURES[1:5]),
+        *(Cell(duration(figures[name]) if name in figures else "") for name in FIGURES[5:]),
+        Cell(error),
+    ]
 
 
 def _cells(row: Row, newest: float) -> list[Cell]:

@@ -16,11 +16,14 @@ from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from ..display import ago, count
 from ..sample import COUNTER, EVENT, GAUGE, HISTOGRAM, STATE, TIMER, Labels, sorted_labels
 from .fetch import get, is_address, url_of
 from .terminal import CliError
 
 STATISTICS = ("mean", "p50", "p95", "p99", "max")
+#: Numbers that are told of a handler.
+FIGURES = ("sent", "queue", "spooled", "dropped", "errors", "time_left", "lag")
 COUNTING = (COUNTER, TIMER, HISTOGRAM)
 
 #: So much of a file's end is read: days of a usual log of JSON lines.
@@ -50,10 +53,25 @@ class Row:
         return self.name, self.kind, self.labels
 
 
+@dataclass(frozen=True)
+class Sending:
+    """How one handler is doing; None and empty is what isn't known, see `handlers.table`."""
+
+    name: str
+    target: str = ""
+    pid: str = ""
+    served: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    last_error: str = ""
+    last_error_time: float | None = None
+    failing: bool = False
+
+
 class Reading(NamedTuple):
     """Rows, where they come from, and when they were true (seconds since 1970).
 
-    ``about`` is a remark; ``span`` says of what time the statistics are.
+    ``about`` is a remark; ``span`` says of what time the statistics are. ``handlers`` and
+    ``remarks`` (sentences on what is shared, or left out) are known of a process only.
     """
 
     source: str
@@ -61,6 +79,8 @@ class Reading(NamedTuple):
     rows: list[Row]
     about: str = ""
     span: str = "since the start"
+    handlers: Sequence[Sending] = ()
+    remarks: Sequence[str] = ()
 
 
 def read(source: str, query: str = "") -> Reading:
@@ -112,6 +132,8 @@ def _process(source: str, query: str) -> Reading:
         time = float(data["time"])
         datetime.fromtimestamp(time, timezone.utc)
         about = f"{data.get('host', '')} pid {data.get('pid', '')}"
+        handlers = [_sending(entry) for entry in data.get("handlers", ())]
+        remarks = list(filter(None, [str(data.get("left_out") or ""), _shared(data)]))
     except (
         ValueError,
         TypeError,
@@ -122,7 +144,36 @@ def _process(source: str, query: str) -> Reading:
         OSError,
     ):
         raise CliError(f"{where} answers, but not as appmetrics does") from None
-    return Reading(where, time, rows, about)
+    return Reading(where, time, rows, about, handlers=handlers, remarks=remarks)
+
+
+def _sending(entry: Mapping[str, Any]) -> Sending:
+    sent, failed = _number(entry.get("last_sent")), _number(entry.get("last_error_time"))
+    figures = ((name, _number(entry.get(name))) for name in FIGURES)
+    return Sending(
+        str(entry["name"]),
+        str(entry.get("target", "")),
+        str(entry.get("pid", "")),
+        _number(entry.get("served")),
+        {name: value for name, value in figures if value is not None},
+        str(entry.get("last_error", "")),
+        failed,
+        failed is not None and failed > (sent or 0.0),
+    )
+
+
+def _shared(data: Mapping[str, Any]) -> str:
+    """Who shares these numbers, as a sentence; empty if nobody does."""
+    about = data.get("sharing")
+    if not about:
+        return ""
+    pids = [str(pid) for pid in about["processes"]]
+    who = f"shared by {count(len(pids), 'process', 'processes')} ({', '.join(pids)})"
+    if not about.get("leader"):
+        return who
+    told = _number(about.get("told"))
+    as_of = f"; its handlers as of {ago(told, float(data['time']))}" if told else ""
+    return f"{who}; process {about['leader']} sends for all{as_of}"
 
 
 def _entry(entry: Mapping[str, Any]) -> Row:

@@ -209,6 +209,8 @@ class Configurator:
     def _swap(self, built: Built) -> None:
         options = built.plan.options
         self._hierarchy.max_children = options["max_children"]
+        self._hierarchy.max_label_length = options["max_label_length"]
+        self._hierarchy.idle_ttl = options["idle_ttl"]
         self._reporter.interval = options["interval"]
         self._reporter.loaded = self._loaded
         self._reporter.flush_timeout = options["flush_timeout"]

@@ -82,6 +82,8 @@ METRICS = (
     Option("faulthandler_signal", signal_name, "", "Signal that writes all stacks to stderr."),
     Option("sigterm", choice("default", "exit"), "default", "exit: SIGTERM ends like Ctrl-C."),
     Option("max_children", integer(1), 1000, "Label sets per instrument; one takes the others."),
+    Option("max_label_length", integer(32), 256, "Characters of a label value; a hash for others."),
+    Option("idle_ttl", period, None, "Seconds until label sets that don't change are left out."),
 )
 
 #: ``[metrics.meter.DOTTED.NAME]``

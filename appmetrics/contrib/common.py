@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..config import ENVIRONMENT, configurator
 from ..config.check import Checker, DictSource
 from ..errors import ConfigError, Problem
-from ..options import Option, names, path, secret, text
+from ..options import Option, integer, names, path, secret, text
+from ..wsgi.crowd import MAX_SERIES
 from ..wsgi.middleware import Middleware
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ ACCESS = (
     Option(
         "allow", names, (), "Networks that may see the metrics, such as 10.0.0.0/8; all if empty."
     ),
+    Option("max_series", integer(1), MAX_SERIES, "Series that are shown; those beyond stay out."),
 )
 
 #: Of the filter, of Flask's, Django's and Pyramid's settings.
@@ -65,6 +67,7 @@ def middleware(app: WSGIApplication, options: Mapping[str, Any]) -> Middleware:
             debug=options["debug"] or None,
             token=options["token"],
             allow=options["allow"],
+            max_series=options["max_series"],
             queue_header=options["queue_header"],
         )
     except ValueError as error:

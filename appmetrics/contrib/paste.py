@@ -55,9 +55,12 @@ def metrics_app(global_conf: Mapping[str, str], **local_conf: str) -> WSGIApplic
     options = common.read(local_conf, _place(global_conf, "appmetrics-routing#metrics"), table)
     _configure(options["config"], global_conf)
     try:
-        return _Metrics(MetricsApp(token=options["token"], allow=options["allow"]))
+        app = MetricsApp(
+            token=options["token"], allow=options["allow"], max_series=options["max_series"]
+        )
     except ValueError as error:
         raise common.unusable(error) from error
+    return _Metrics(app)
 
 
 class _Metrics:

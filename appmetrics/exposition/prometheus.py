@@ -81,6 +81,11 @@ class Exposition:
         if not family.add(index, series):
             self._leave_out(series, f"these labels of {name}", family.first)
 
+    def skip(self, series: Series, why: str) -> None:
+        """Make a series known as `add` does, but leave it out."""
+        self._series.append(series)
+        self.left_out.append((series, why))
+
     def _leave_out(self, series: Series, what: str, owner: Series) -> None:
         reason = (
             f"{series.kind} {series.name}: {what} already belongs to "

@@ -62,15 +62,17 @@ def series_json(
     host: str = "",
     pid: int = 0,
     handlers: Sequence[dict[str, Any]] = (),
+    **more: Any,
 ) -> dict[str, Any]:
     """Every reading with all that is known of its series, as one flat list.
 
     ``time`` is when the readings were taken (seconds since 1970); the rest says
-    who took them, and ``handlers`` how its handlers are doing. ``value`` is None
+    who took them, and ``handlers`` how its handlers are doing; ``more`` is added as it
+    is. ``value`` is None
     where there is no reading, and the count of a timer or histogram.
     """
     entries = [_entry(series, value) for series, value in pairs if series.kind != EVENT]
-    about = {"time": time, "version": version, "host": host, "pid": pid}
+    about = {"time": time, "version": version, "host": host, "pid": pid, **more}
     return {**about, "handlers": list(handlers), "series": entries}
 
 
@@ -82,11 +84,14 @@ def series_text(
     host: str = "",
     pid: int = 0,
     handlers: Sequence[dict[str, Any]] = (),
+    **more: Any,
 ) -> Iterator[str]:
     """`series_json` as JSON text, in chunks."""
 
     def pieces() -> Iterator[str]:
-        about = series_json((), time=time, version=version, host=host, pid=pid, handlers=handlers)
+        about = series_json(
+            (), time=time, version=version, host=host, pid=pid, handlers=handlers, **more
+        )
         yield _encode(about).removesuffix("]}")
         comma = ""
         for series, value in pairs:

@@ -211,6 +211,21 @@ class Handler:
         """Rounds and events that wait for the worker."""
         return len(self._rounds) + len(self._events)
 
+    @property
+    def spooled(self) -> int | None:
+        """Of those, samples that wait on disk; None for a handler that has no spool."""
+        return None
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the first sample would be dropped; None if that isn't known."""
+        return None
+
+    @property
+    def served(self) -> int | None:
+        """Requests answered, of a handler that is asked."""
+        return None
+
     def start(self) -> None:
         """Start the worker in this process, unless it runs."""
         self._in_this_process()

@@ -63,8 +63,9 @@ class HistoryHandler(NetworkHandler):
         return [*super().warnings(), *([f"there is no folder {folder}"] if missing else [])]
 
     @property
-    def spooled(self) -> int:
-        """Samples that wait on disk."""
+    def spooled(self) -> int | None:
+        if not self.spool:
+            return None
         spool = getattr(self._backlog, "spool", None)
         return spool.samples if spool else 0
 

@@ -15,10 +15,11 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..options import Option, boolean, listening, names, numbers, secret
+from ..options import Option, boolean, integer, listening, names, numbers, secret
 from ..sample import Sample, Series
 from ..wsgi import MetricsApp
 from ..wsgi.access import is_loopback
+from ..wsgi.crowd import MAX_SERIES
 from ..wsgi.debug import DebugApp
 from ..wsgi.listener import PID, Listener, listen_on
 from .base import Handler
@@ -43,6 +44,7 @@ class HttpHandler(Handler):
         Option("bounds", numbers, None, "Histogram bounds, moved to exact bucket edges."),
         Option("token", secret, "", "If set, requests need Authorization: Bearer TOKEN."),
         Option("allow", names, (), "Networks that may ask, such as 10.0.0.0/8; all if empty."),
+        Option("max_series", integer(1), MAX_SERIES, "Series on a page; those beyond stay out."),
         Option("debug", boolean, False, "Serve the debug pages as well, at /debug."),
     )
     pull = True
@@ -56,6 +58,7 @@ class HttpHandler(Handler):
         bounds: Iterable[float] | None = None,
         token: str = "",
         allow: Iterable[str] = (),
+        max_series: int = MAX_SERIES,
         debug: bool = False,
         **common: Any,
     ) -> None:
@@ -63,12 +66,16 @@ class HttpHandler(Handler):
         self.listen = listen
         self.in_each_process = isinstance(listen, str) and PID in listen
         self._protected = bool(token or allow)
-        self.app = MetricsApp(self, bounds=bounds, token=token, allow=allow)
+        self.app = MetricsApp(self, bounds=bounds, token=token, allow=allow, max_series=max_series)
         self.debug: DebugApp | None = None
         if debug:
             own = isinstance(listen, str) or is_loopback(listen[0])
             self.debug = DebugApp(token=token, allow=allow, own_listener=own)
         self._retry = 1.0
+
+    @property
+    def served(self) -> int:
+        return self.app.served
 
     def emit(self, samples: Sequence[Sample]) -> int | None:
         return 0

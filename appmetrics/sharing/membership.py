@@ -24,6 +24,7 @@ from ..instruments import Gauge
 from ..sample import COUNTER
 from ..selection import Point
 from . import surroundings
+from .board import Notice, pin, seen
 from .folder import Folder, Lock, Unusable, default_folder
 from .post import Letter, Post, collect
 from .readings import Handlers
@@ -80,7 +81,7 @@ class Sharing:
         self._tidied = -math.inf
         self._warned = False
         self._post = Post()
-        self.hierarchy.hand_on = self._post.leave if self.wanted and self._merges else None
+        self.hierarchy.hand_on = self._post.leave if self.wanted and self.merges else None
 
     def configure(self, processes: str, reporter: str, key: str) -> None:
         """Take options over; those of a group that has been joined stay until the end."""
@@ -108,13 +109,14 @@ class Sharing:
         return self._slot is not None
 
     @property
-    def _merges(self) -> bool:
+    def merges(self) -> bool:
+        """Whether one sends for all, and what it sends is the numbers of all."""
         return self.reporter != EACH
 
     @property
     def points(self) -> list[Point]:
         """All that can be read, for handlers."""
-        return self.everything if self._merges else self.hierarchy.registry.points
+        return self.everything if self.merges else self.hierarchy.registry.points
 
     @property
     def everything(self) -> list[Point]:
@@ -122,9 +124,19 @@ class Sharing:
         return self._view.points if self._view is not None else self.hierarchy.registry.points
 
     @property
+    def idle(self) -> int:
+        """How many of the group's series are left out since they don't change."""
+        return len(self._view.idle()) if self._view is not None else 0
+
+    @property
     def sends(self) -> bool:
         """Whether this process runs the handlers."""
         return self._leading is not None or not self.wanted or self.reporter == EACH
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process sends for a group."""
+        return self._leading is not None
 
     @property
     def instance(self) -> str:
@@ -281,7 +293,9 @@ class Sharing:
             view.refresh(now)
             if now - self._tidied >= TIDYING:
                 self._tidied = now
-                view.forget(now)
+                view.forget(now, self.hierarchy.idle_ttl)
+                if self.sends:
+                    self.hierarchy.tell_idle(point.series.name for point in view.idle())
         except OSError as error:
             self._complain(error)
 
@@ -298,7 +312,7 @@ class Sharing:
             readings = self._handlers.of(handler)
             return readings.before if readings is not None else _nothing
         known = self._at_fork
-        if self._slot is not None and not self._merges:
+        if self._slot is not None and not self.merges:
             known = self._slot.inherited
         return lambda point: known.get(id(point))
 
@@ -318,6 +332,19 @@ class Sharing:
         """Note a round for the next leader."""
         if self._handlers is not None:
             self._handlers.keep(handler, points, readings, time, monotonic)
+
+    def post(self, handlers: list[dict[str, Any]]) -> None:
+        """Tell the others how the handlers of this process, which sends, are doing."""
+        if self._folder is not None:
+            notice = Notice(os.getpid(), self.hierarchy.clock.time(), handlers)
+            try:
+                pin(self._folder, notice)
+            except OSError as error:
+                self._complain(error)
+
+    def posted(self) -> Notice | None:
+        """What the one that sends has told last; None if it hasn't."""
+        return seen(self._folder) if self._folder is not None else None
 
     def forget(self, handler: str) -> None:
         """A handler is configured no more."""
@@ -345,7 +372,7 @@ class Sharing:
         """
         with self._lock:
             folder, view = self._folder, self._view
-            if folder is None or view is None or not self._merges:
+            if folder is None or view is None or not self.merges:
                 return self.sends
             try:
                 last = self._let_go(folder)

@@ -87,9 +87,11 @@ class Slot:
         """Let an instrument without labels, or a child, count in this slot from now on."""
         try:
             declared = instrument.declaration
-            cell = self._ledger.cell(
-                instrument.series, declared.meter, declared.ttl, stamp=self._epoch
-            )
+            # Of a state its own, of others how long they may be idle.
+            ttl = declared.ttl if instrument.kind == STATE else declared.idle_ttl
+            if declared.callback is not None:
+                ttl = math.inf
+            cell = self._ledger.cell(instrument.series, declared.meter, ttl, stamp=self._epoch)
         except Exception as error:
             self._complain(error)
             cell = None

@@ -6,9 +6,11 @@ dead included; its gauges and states are those of the living.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..buckets import Distribution, finite
+from ..idling import extent
 from ..instruments import state_value
 from ..sample import COUNTER, GAUGE, HISTOGRAM, STATE, TIMER, Series, StateValue
 from ..selection import Point
@@ -64,10 +66,12 @@ class Merged:
         self.series = series
         #: The name of the meter that made it, None for what no meter has.
         self.meter = about.meter
-        self.hidden = False
+        #: What it was when it was seen to change last, and when that was.
         self.seen: Any = None
         self.seen_when = 0.0
+        self.hidden = self.idle = False
         self._ttl = about.ttl
+        self._labelled = bool(about.series.labels)
         self._places: tuple[Place, ...] = ()
 
     def add(self, reader: Reader, cells: Cells, start: int) -> None:
@@ -84,7 +88,24 @@ class Merged:
 
     def read(self) -> Any:
         """The merged value of now; None if there is none."""
-        return None if self.hidden else self.merged()
+        value = self.merged()
+        if self.hidden:
+            if extent(value) == self.seen:
+                return None
+            self.hidden = self.idle = False
+        return value
+
+    def standing(self) -> Any:
+        """The merged value, also of what is hidden."""
+        return self.merged()
+
+    def patience(self, default: float | None) -> float:
+        """For how many seconds it is shown while it doesn't change."""
+        if not self.declared():
+            return FORGOTTEN
+        if self.meter is None or not self._labelled or self.series.kind == STATE:
+            return math.inf
+        return self._ttl or default or math.inf
 
     def merged(self) -> Any:
         """The merged value, also of what is hidden."""
@@ -245,15 +266,22 @@ class View:
             self.points.append(point)
         return point
 
-    def forget(self, monotonic: float) -> None:
-        """Leave out series that nobody declares or changes any more; called now and then."""
-        for point in self._merged.values():
-            value = _extent(point.merged())
-            if point.declared() or value != point.seen:
-                point.seen, point.seen_when, point.hidden = value, monotonic, False
-            elif monotonic - point.seen_when > FORGOTTEN:
+    def forget(self, monotonic: float, idle_ttl: float | None = None) -> None:
+        """Leave out series that nobody declares or changes any more; called now and then.
+
+        Those with labels also if they are idle: for ``idle_ttl`` seconds, unless they have
+        a time of their own.
+        """
+        for point in list(self._merged.values()):
+            value, patience = extent(point.merged()), point.patience(idle_ttl)
+            if value != point.seen or patience == math.inf:
+                # Shown before the new number is noted: see ``idling``.
+                point.hidden = False
+                point.seen, point.seen_when = value, monotonic
+            elif monotonic - point.seen_when >= patience:
                 point.hidden = True
+            point.idle = point.hidden and point.declared()
 
-
-def _extent(value: Any) -> Any:
-    return value.count if isinstance(value, Distribution) else value
+    def idle(self) -> list[Merged]:
+        """The series that are left out though they are declared."""
+        return [point for point in list(self._merged.values()) if point.idle]

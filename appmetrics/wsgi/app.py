@@ -14,21 +14,23 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from ..display import without_passwords
 from ..explain import explain
 from ..exposition import tree
 from ..exposition.prometheus import Exposition
-from ..handlers.base import Handler, shown_target
+from ..handlers.base import Handler
 from ..pace import unhurried
 from ..reporter import Reporter, reporter
 from ..sample import KINDS, Sample, Series
 from ..selection import Selection
 from ..version import __version__
 from .access import REFUSALS, Access, challenge
+from .crowd import MAX_SERIES, Crowd
+from .table import handler_table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -75,7 +77,8 @@ class MetricsApp:
     unit. With ``token`` a request needs ``Authorization: Bearer TOKEN``, or the
     token as password, which a browser asks for (any user will do). With ``allow``,
     networks such as ``10.0.0.0/8``, its address must be in one of them, and
-    requests that a proxy forwarded are refused.
+    requests that a proxy forwarded are refused. Beyond ``max_series`` the series that
+    came last are left out, visibly.
     """
 
     def __init__(
@@ -85,17 +88,22 @@ class MetricsApp:
         bounds: Iterable[float] | None = None,
         token: str = "",
         allow: Iterable[str] = (),
+        max_series: int = MAX_SERIES,
         reporter: Reporter = reporter,
     ) -> None:
         self.handler = handler or _Reader(name="metrics-app")
         self.reporter = reporter
         self.bounds = None if bounds is None else tuple(bounds)
+        #: Requests that have been answered with numbers.
+        self.served = 0
         self._access = Access(token, allow)
+        self._crowd = Crowd(self.handler.name, max_series)
         self._documents: dict[str, _Document] = {}
         self._pid = 0
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         status, content_type, body = self._answer(environ)
+        self.served += not isinstance(body, str)
         headers = [("Content-Type", content_type), *_HEADERS, *challenge(status)]
         if isinstance(body, str):
             whole = body.encode("utf-8", "replace")
@@ -136,23 +144,25 @@ class MetricsApp:
     def _data(
         self, format: str, wanted: Callable[[Series], bool] | None
     ) -> tuple[str, str, str | Iterator[str]]:
-        selection = self.reporter.pull(self.handler)
+        selection, crowd = self.reporter.pull(self.handler), self._crowd
+        crowd.look(selection.entries, self.reporter)
         values = selection.values()
         if self._pid != os.getpid():
             # The first time, or in a forked child, where a lock may be held for ever.
             self._documents = {
-                name: _Document(name == "openmetrics", self.bounds)
+                name: _Document(name == "openmetrics", self.bounds, crowd)
                 for name in ("prometheus", "openmetrics")
             }
             self._pid = os.getpid()
         document = self._documents.get(format)
         if document is not None:
             return "200 OK", document.content_type, document.render(selection, values, wanted)
-        pairs = (
+        found = (
             (selection.entries[index].series, values[index])
             for index in unhurried(range(len(values)), 100)
             if wanted is None or wanted(selection.entries[index].series)
         )
+        pairs = (pair for place, pair in enumerate(found) if crowd.shows(place, pair[0]))
         if format == "json":
             return "200 OK", _JSON, tree.tree_text(pairs)
         text = tree.series_text(
@@ -161,7 +171,8 @@ class MetricsApp:
             version=__version__,
             host=_host(),
             pid=os.getpid(),
-            handlers=handler_table(self.reporter),
+            left_out=crowd.remark if crowd.left_out else "",
+            **handler_table(self.reporter),
         )
         return "200 OK", _JSON, text
 
@@ -175,8 +186,8 @@ class MetricsApp:
 class _Document:
     """An exposition that follows a selection as it grows or is replaced."""
 
-    def __init__(self, openmetrics: bool, bounds: Iterable[float] | None) -> None:
-        self._openmetrics, self._bounds = openmetrics, bounds
+    def __init__(self, openmetrics: bool, bounds: Iterable[float] | None, crowd: Crowd) -> None:
+        self._openmetrics, self._bounds, self._crowd = openmetrics, bounds, crowd
         self._exposition = self._make()
         self._selection: Selection | None = None
         self._lock = threading.Lock()
@@ -198,30 +209,17 @@ class _Document:
                 self._exposition, self._known = self._make(), 0
                 self._selection = selection
             for entry in unhurried(selection.entries[self._known : len(values)], 100):
-                self._exposition.add(entry.series)
+                if self._crowd.shows(self._known, entry.series):
+                    self._exposition.add(entry.series)
+                else:
+                    self._exposition.skip(entry.series, self._crowd.reason)
                 self._known += 1
             exposition = self._exposition
-        return exposition.render(values, wanted)
-
-
-def handler_table(reporter: Reporter) -> list[dict[str, Any]]:
-    """Each configured handler and how it is doing; JSON-ready."""
-    return [
-        {
-            "name": handler.name,
-            "class": type(handler).__name__,
-            "target": without_passwords(shown_target(handler)),
-            "interval": None if handler.pull else handler.interval or reporter.interval,
-            "sent": handler.stats.sent,
-            "dropped": handler.stats.dropped,
-            "errors": handler.stats.errors,
-            "queue": handler.queued,
-            "last_sent": handler.stats.last_sent,
-            "last_error": without_passwords(handler.stats.last_error),
-            "last_error_time": handler.stats.last_error_time,
-        }
-        for handler in (route.handler for route in reporter.routes())
-    ]
+        document = exposition.render(values, wanted)
+        # OpenMetrics has no comments, and one would cost the whole scrape.
+        if self._crowd.left_out and not self._openmetrics:
+            return chain([f"# {self._crowd.remark}\n"], document)
+        return document
 
 
 def _negotiate(accept: str) -> str:

@@ -26,7 +26,7 @@ from ..live.stacks import Stack, names, shown, stacks
 from ..reporter import Reporter, reporter
 from ..version import __version__
 from .access import REFUSALS, Access, challenge, is_loopback
-from .app import handler_table
+from .table import handler_table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -194,7 +194,7 @@ class DebugApp:
                 "pid": os.getpid(),
                 "configuration": None if loaded is None else loaded.shown(),
                 "sharing": str(self.reporter.sharing),
-                "handlers": handler_table(self.reporter),
+                "handlers": handler_table(self.reporter)["handlers"],
                 "reporter": {
                     "started": self.reporter.started,
                     "interval": self.reporter.interval,

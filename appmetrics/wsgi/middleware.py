@@ -21,6 +21,7 @@ from ..meter import Meter
 from ..reporter import Reporter, reporter
 from . import heartbeat, starting
 from .app import MetricsApp
+from .crowd import MAX_SERIES
 from .debug import DebugApp
 from .exchange import NO_VIEW, Exchange, Request, length
 
@@ -69,10 +70,10 @@ class Middleware:
     request is measured once.
 
     With ``metrics``, a path such as ``"/metrics"``, a `MetricsApp` answers there,
-    unmeasured and protected by ``token`` and ``allow``; with ``debug``, a path such as
-    ``"/debug"``, a `DebugApp`, which needs the token. The first request in a process
-    starts the ``reporter``, and where a server is recognised it is started before,
-    see `starting`. Raises ValueError for ``debug`` without a ``token``.
+    unmeasured, protected by ``token`` and ``allow``, with at most ``max_series``; with
+    ``debug``, a path such as ``"/debug"``, a `DebugApp`, which needs the token. The first
+    request in a process starts the ``reporter``, and where a server is recognised it is
+    started before, see `starting`. Raises ValueError for ``debug`` without a ``token``.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Middleware:
         debug: str | None = None,
         token: str = "",
         allow: Iterable[str] = (),
+        max_series: int = MAX_SERIES,
         queue_header: str = "",
         meter: str = "http",
         reporter: Reporter = reporter,
@@ -93,7 +95,7 @@ class Middleware:
         self._mounted: dict[str, WSGIApplication] = {}
         if metrics:
             path = "/" + metrics.strip("/")
-            page = MetricsApp(token=token, allow=allow, reporter=reporter)
+            page = MetricsApp(token=token, allow=allow, max_series=max_series, reporter=reporter)
             self._mounted |= {path: page, path + "/": page}
         self._shows = bool(metrics)
         if debug:
