@@ -307,7 +307,8 @@ def test_show_tells_of_handlers_first(run: Run, page: str, world: World) -> None
     assert empty == ""
     world.clock.advance(1)
     lines.count_failure("disk full")
-    assert run("show", page, "--query", "shop.*").out.splitlines()[2].split()[:2] == ["lines", "failing"]
+    out = run("show", page, "--query", "shop.*").out
+    assert out.splitlines()[2].split()[:2] == ["lines", "failing"]
 
 
 def test_show_tells_what_is_left_out_and_who_shares(
