@@ -13,6 +13,7 @@ from typing import Any
 
 from .buckets import Distribution
 from .instrument import Instrument
+from .pace import unhurried
 from .sample import STATE
 
 #: Seconds between two looks: a child expires so much later at most, or twice that.
@@ -95,7 +96,7 @@ def _sweep(instrument: Instrument, now: float, patience: float) -> int:
     if declared.seen is None:
         declared.seen = {}
     seen, idle = declared.seen, 0
-    for child in instrument.own_points():
+    for child in unhurried(instrument.own_points(), 500):
         value = extent(child.standing())
         known = seen.get(child._values)
         if known is None or known[0] != value:

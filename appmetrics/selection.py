@@ -168,7 +168,7 @@ class Selection:
 
     def start_from_now(self, when: float) -> None:
         """For a new handler: what was counted before is not its business."""
-        self._previous = list(map(_standing, self.points))
+        self._previous = [_standing(point) for point in unhurried(self.points, _READ)]
         self._handed = list(self._previous)
         self._when = self._handed_when = when
 

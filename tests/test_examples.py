@@ -30,7 +30,8 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 
 #: Options of [metrics] that most configurations do without.
-SPECIAL = {"faulthandler_signal", "filters", "max_children", "scales_counters", "sigterm"}
+SPECIAL = {"faulthandler_signal", "filters", "idle_ttl", "scales_counters", "sigterm"}
+SPECIAL |= {"max_children", "max_label_length"}
 
 
 def run(*command: str, cwd: Path, **environ: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from ..buckets import Distribution, finite
 from ..idling import extent
 from ..instruments import state_value
+from ..pace import unhurried
 from ..sample import COUNTER, GAUGE, HISTOGRAM, STATE, TIMER, Series, StateValue
 from ..selection import Point
 from . import records
@@ -272,7 +273,7 @@ class View:
         Those with labels also if they are idle: for ``idle_ttl`` seconds, unless they have
         a time of their own.
         """
-        for point in list(self._merged.values()):
+        for point in unhurried(list(self._merged.values()), 100):
             value, patience = extent(point.merged()), point.patience(idle_ttl)
             if value != point.seen or patience == math.inf:
                 # Shown before the new number is noted: see ``idling``.
