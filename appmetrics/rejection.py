@@ -11,7 +11,12 @@ from .errors import RejectedValue
 
 log = logging.getLogger("appmetrics")
 
-#: Instrument name -> number of rejected updates. Grows with the code, not with data.
+#: So many names are told apart, by so many of their characters. They are made of data where
+#: an application makes its names of data.
+MOST, LONGEST = 10_000, 200
+OTHERS = "others"
+
+#: Instrument name -> number of rejected updates.
 counts: dict[str, int] = {}
 
 _strict = 0
@@ -30,7 +35,11 @@ def reject(name: str, why: str) -> None:
     """
     if _strict > 0:
         raise RejectedValue(f"{name}: {why}")
+    name = name[:LONGEST]
     first = name not in counts
+    if first and len(counts) >= MOST:
+        name = OTHERS
+        first = name not in counts
     counts.setdefault(name, 0)
     counts[name] += 1  # without a call in between, see ``cells``
     if first:

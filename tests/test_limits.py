@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appmetrics import rejection
 from appmetrics.config import Configurator
 from appmetrics.errors import InstrumentError
 from appmetrics.handlers.memory import MemoryHandler
@@ -50,6 +51,22 @@ def test_an_event_with_a_name_that_is_too_long_has_it_cut(world: World) -> None:
     (event,) = [sample for sample in memory.samples if sample.series.kind == "event"]
     assert len(event.series.name) == MAX_NAME
     assert event.value.description == "still told"
+
+
+def test_names_of_rejected_updates_do_not_pile_up(caplog: pytest.LogCaptureFixture) -> None:
+    """Beyond ten thousand they are counted as one, and told of once."""
+    before = dict(rejection.counts)
+    try:
+        rejection.counts.clear()
+        for number in range(rejection.MOST + 50):
+            rejection.reject(f"{number}{'x' * 1000}", "no good")
+        assert len(rejection.counts) == rejection.MOST + 1
+        assert rejection.counts[rejection.OTHERS] == 50
+        assert max(map(len, rejection.counts)) == rejection.LONGEST
+        assert len(caplog.records) == rejection.MOST + 1
+    finally:
+        rejection.counts.clear()
+        rejection.counts.update(before)
 
 
 # -- label values ----------------------------------------------------------------

@@ -149,6 +149,24 @@ def test_without_any_setting_the_sums_are_right(tmp_path: Path, carbon: Carbon) 
         wait_for(lambda: sum(carbon.points("site.hits.count").values()) == total)
         assert not [path for path in carbon.paths() if "w1" in path]
 
+        def pages() -> list[dict[str, Any]]:
+            return [json.loads(get(f"{site.url}/metrics?format=series")) for _ in range(20)]
+
+        # Whoever answers shows the handlers of the one that sends.
+        def told() -> bool:
+            return all(any(row["sent"] for row in page["handlers"]) for page in pages())
+
+        wait_for(told, timeout=20)
+        answers = pages()
+        assert len({page["pid"] for page in answers}) > 1
+        (leader,) = {page["sharing"]["leader"] for page in answers}
+        assert {len(page["sharing"]["processes"]) for page in answers} == {4}
+        assert leader in answers[0]["sharing"]["processes"]
+        for page in answers:
+            (handler,) = page["handlers"]
+            assert (handler["name"], handler["pid"]) == ("carbon", leader)
+            assert (page["sharing"]["told"] is None) == (page["pid"] == leader)
+
 
 def test_every_worker_tells_its_own_observations(tmp_path: Path) -> None:
     """One worker sends the sums to statsd, and each one its own single values, once."""
