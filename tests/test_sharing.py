@@ -913,7 +913,8 @@ def test_a_small_disk_that_fills_up(tmp_path: Path) -> None:
         from appmetrics.reporter import reporter
 
         logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stdout)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
         appmetrics.dict_config({"metrics": {"processes": sys.argv[1], "max_children": 100_000}})
         reporter.serve()
         counter = appmetrics.get_meter("m").counter("counter", labels=("n",))
@@ -923,6 +924,7 @@ def test_a_small_disk_that_fills_up(tmp_path: Path) -> None:
             sizes.labels(n % 500).observe(n)
         print(sum(c.value for c in counter.declaration.children.values()))
         print(sum(c.value.count for c in sizes.declaration.children.values()))
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)  # others write at exit, such as coverage
     """
     lines = run(code, tmp_path / "shared").splitlines()
     assert [line for line in lines if not line.startswith("ERROR")] == ["20000.0"] * 2
