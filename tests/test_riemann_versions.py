@@ -21,7 +21,7 @@ import servers
 from conftest import _or_skip
 from riemann_server import RiemannServer
 
-ROOT = Path(appmetrics.__file__).parent.parent
+PACKAGE = Path(appmetrics.__file__).parent
 OLDEST, NEWEST = "protobuf==3.20.0", "protobuf"
 #: With the package pkg_resources in it, and without.
 SETUPTOOLS = {OLDEST: ["setuptools<82"], NEWEST: []}
@@ -81,10 +81,14 @@ def environment(
             raise servers.MissingServer("bernhard and protobuf")
         return python
 
+    # By itself: beside it there may be this interpreter's protobuf.
+    path = tmp_path_factory.mktemp("path")
+    (path / PACKAGE.name).symlink_to(PACKAGE)
+
     def run(protobuf: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(_or_skip(made, protobuf)), "-c", *arguments],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(path)},
             cwd=tmp_path_factory.getbasetemp(),
             capture_output=True,
             text=True,
