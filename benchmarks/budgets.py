@@ -27,3 +27,7 @@ LATENCY = at_most(20)
 CHILD, PER_HANDLER = at_most(400), at_most(150)
 #: Time of ``import appmetrics`` over that of prometheus_client, both without the interpreter's.
 IMPORT = at_most(0.7)
+#: An increment in shared memory: at most so many A, at least so many times as fast as
+#: prometheus_client's multi-process mode; a scrape of many workers, over its time.
+SHARED_INC = (at_most(5), at_least(8))
+SHARED_SCRAPE = at_most(1 / 3)

@@ -23,6 +23,7 @@ GROUPS = {
     "latency": "what a scrape does to requests",
     "memory": "what a series takes",
     "rounds": "what reporting takes",
+    "sharing": "what processes that share pay",
     "imports": "what importing takes",
     "floor": "what was tried and not kept",
 }

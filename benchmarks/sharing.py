@@ -1,81 +1,83 @@
 """What sharing costs: an increment, and a scrape of many workers, beside prometheus_client's.
 
-Run as ``python -m benchmarks.sharing [ROUNDS]``. Workers are forked, count once in each of
-their counters, and end; then both are scraped in turns, in one process, by their own means.
+Measured in an interpreter of its own, since prometheus_client decides at its import whether
+processes share. Workers are started, count once in each of their counters, and wait; then
+both are scraped in turns, in one process, each by its own means.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from .budgets import SHARED_INC, SHARED_SCRAPE
+from .harness import Figure, Statement, fastest, listing, once
 
 WORKERS = 8
 COUNTERS = 1000
-STEPS = 200_000
 
 
-def main() -> None:
-    """Print both comparisons."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+def figures() -> list[Figure]:
+    """Prints and returns what another interpreter has measured."""
     with tempfile.TemporaryDirectory() as folder:
-        theirs = Path(folder, "prometheus")
-        theirs.mkdir()
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(theirs)
-        _increments(Path(folder, "increments"))
-        _scrapes(Path(folder, "scrapes"), rounds)
+        done = subprocess.run(
+            [sys.executable, "-m", __spec__.name, folder],
+            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": folder},
+            check=True,
+            stdout=subprocess.PIPE,
+        )
+    found: dict[str, float] = json.loads(done.stdout)
+    empty, theirs = found["empty"], found["their inc"]
+    result = [
+        Figure("counter.inc(), private", found["private"] * 1e9, "ns"),
+        Figure("counter.inc(), shared", found["shared"] * 1e9, "ns"),
+        Figure("counter.inc(), shared", found["shared"] / empty, "A", SHARED_INC[0]),
+        Figure("counter.inc(), shared", theirs / found["shared"], "x prometheus", SHARED_INC[1]),
+        Figure(f"{WORKERS} workers x {COUNTERS} counters", found["scrape"] * 1e3, "ms"),
+        Figure("the same, for the first time", found["first scrape"] * 1e3, "ms"),
+        Figure("prometheus_client, multi-process", found["their scrape"] * 1e3, "ms"),
+        Figure("the scrape", found["scrape"] / found["their scrape"], "of its", SHARED_SCRAPE),
+    ]
+    print(listing(result))
+    return result
 
 
-def _least(call: Callable[[], object], rounds: int) -> float:
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-    return best
+def measured(folder: Path) -> dict[str, float]:
+    """Seconds, by what they were taken for; prometheus_client's files are in ``folder``."""
+    return {**_increments(folder / "increments"), **_scrapes(folder / "scrapes")}
 
 
-def _increments(folder: Path) -> None:
+def _increments(folder: Path) -> dict[str, float]:
     import prometheus_client as peer
 
     import appmetrics
-    from appmetrics.reporter import reporter
+    from appmetrics.hierarchy import Hierarchy
+    from appmetrics.registry import Registry
+    from appmetrics.sharing import Sharing
 
     class Empty:
         def method(self) -> None:
             pass
 
+    hierarchy = Hierarchy(Registry())
+    shared = hierarchy.get_meter("benchmark").counter("shared")
+    sharing = Sharing(hierarchy, str(folder))
+    sharing.join()
     private = appmetrics.get_meter("benchmark").counter("private")
-    shared = appmetrics.get_meter("benchmark").counter("shared")
-    calls = {"private": private.inc, "empty call": Empty().method}
-    calls["prometheus_client, multi-process"] = peer.Counter("shared", "-").inc
-    best = dict.fromkeys([*calls, "shared"], float("inf"))
-
-    def measure(name: str, call: Callable[[], object]) -> None:
-        def loop() -> None:
-            for _ in range(STEPS):
-                call()
-
-        best[name] = min(best[name], _least(loop, 1) / STEPS * 1e9)
-
-    for _ in range(5):
-        for name, call in calls.items():
-            measure(name, call)
-    reporter.sharing.configure(str(folder), "leader", "")
-    reporter.sharing.join()
-    calls = {"shared": shared.inc, **{name: calls[name] for name in calls if name != "private"}}
-    for _ in range(5):
-        for name, call in calls.items():
-            measure(name, call)
-    reporter.stop()
-    for name, nanoseconds in best.items():
-        print(f"inc, {name:34} {nanoseconds:7.0f} ns  {nanoseconds / best['empty call']:5.1f} A")
-    ratio = best["prometheus_client, multi-process"] / best["shared"]
-    print(f"a shared increment is {ratio:.1f} times faster than prometheus_client's (budget: 8)")
+    best = fastest(
+        {
+            "empty": Statement("o.method()", {"o": Empty()}),
+            "private": Statement("c.inc()", {"c": private}),
+            "shared": Statement("c.inc()", {"c": shared}),
+            "their inc": Statement("c.inc()", {"c": peer.Counter("shared", "-")}),
+        }
+    )
+    sharing.close()
+    return best
 
 
 _WORKER = """
@@ -112,7 +114,7 @@ def _workers(kind: str, folder: Path) -> list[subprocess.Popen[bytes]]:
     return started
 
 
-def _scrapes(folder: Path, rounds: int) -> None:
+def _scrapes(folder: Path) -> dict[str, float]:
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -138,25 +140,23 @@ def _scrapes(folder: Path, rounds: int) -> None:
             return generate_latest(registry)
 
         sharing.join()
-        start = time.perf_counter()
-        text = ours()
-        first = time.perf_counter() - start
-        assert f"benchmark_counter_7_total {WORKERS}\n".encode() in text
+        found = {"first scrape": once(ours, rounds=1)}
+        assert f"benchmark_counter_7_total {WORKERS}\n".encode() in ours()
         assert f"counter_7_total {WORKERS}.0\n".encode() in theirs()
-        best = {"ours": float("inf"), "theirs": float("inf")}
-        for _ in range(rounds):
-            best["ours"] = min(best["ours"], _least(ours, 1))
-            best["theirs"] = min(best["theirs"], _least(theirs, 1))
+        best = fastest(
+            {
+                "scrape": Statement("f()", {"f": ours}),
+                "their scrape": Statement("f()", {"f": theirs}),
+            },
+            rounds=10,
+            steps=1,
+        )
+        sharing.close()
     finally:
         for worker in workers:
             worker.communicate(b"")
-    print(f"scrape of {WORKERS} workers x {COUNTERS} counters: {best['ours'] * 1e3:.1f} ms", end="")
-    print(
-        f" (the first one {first * 1e3:.1f}), prometheus_client {best['theirs'] * 1e3:.1f} ms:",
-        end="",
-    )
-    print(f" {best['ours'] / best['theirs']:.2f} of it (budget: a third)")
+    return {**found, **best}
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(measured(Path(sys.argv[1]))))
