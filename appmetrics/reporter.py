@@ -346,7 +346,7 @@ class Reporter:
             selection.handed_over(readings, monotonic)
             handler = route.handler
             handler.put(Batch(selection, readings, time, monotonic))
-            self.sharing.handed_over(handler.name, selection.points, readings, time, monotonic)
+            self.sharing.handlers.keep(handler.name, selection.points, readings, time, monotonic)
 
     def _refresh(self, patience: float = CALLBACK_TIMEOUT) -> None:
         registry = self.hierarchy.registry

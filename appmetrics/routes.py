@@ -136,7 +136,7 @@ class Routes:
         instrument needs the lock.
         """
         version, points = self.version, self._points(handler)
-        before = _nothing if handler.pull else self.sharing.before(handler.name)
+        before = _nothing if handler.pull else self.sharing.handlers.before(handler.name)
         selection = self.hierarchy.selection(handler, self.hierarchy.started, before)
         selection.extend(points)
         return version, selection
@@ -182,7 +182,7 @@ class Routes:
     def retire(self, handler: Handler) -> None:
         """Let a handler that is no longer served work off what it has."""
         if handler.successor is None:
-            self.sharing.forget(handler.name)
+            self.sharing.handlers.forget(handler.name)
         # Its worker ends by itself when the queue is empty; stop() waits for it.
         # A listener is waited for now, since its successor may want its port.
         self.retired = [old for old in self.retired if not old.stop(0.0)]
@@ -239,7 +239,7 @@ class Routes:
             route.points = former.points
         elif not handler.pull:
             selection = self.select(route, chosen)
-            last = self.sharing.last_round(handler.name)
+            last = self.sharing.handlers.last_round(handler.name)
             if last is not None:
                 time, monotonic = last
                 selection.resume(monotonic)

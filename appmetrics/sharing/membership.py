@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from . import surroundings
 from .board import Notice, pin, seen
 from .folder import Folder, Lock, Unusable, default_folder
 from .post import Letter, Post, collect
-from .readings import Handlers
+from .readings import Handlers, Unkept
 from .slot import Slot
 from .view import View
 
@@ -304,34 +304,17 @@ class Sharing:
             self._warned = True
             log.error("the numbers of other processes can't be read: %s", describe(error))
 
-    # -- what was handed over ------------------------------------------------
+    # -- what passes between processes ---------------------------------------
 
-    def before(self, handler: str) -> Callable[[Point], Any]:
-        """What a handler that is served from now on had been handed over of each point."""
+    @property
+    def handlers(self) -> Handlers | Unkept:
+        """What handlers were handed over by former processes, and where that is noted."""
         if self._handlers is not None:
-            readings = self._handlers.of(handler)
-            return readings.before if readings is not None else _nothing
+            return self._handlers
         known = self._at_fork
         if self._slot is not None and not self.merges:
             known = self._slot.inherited
-        return lambda point: known.get(id(point))
-
-    def last_round(self, handler: str) -> tuple[float, float] | None:
-        """Time and monotonic time of a handler's last round by a former leader."""
-        readings = self._handlers.of(handler) if self._handlers is not None else None
-        return (readings.time, readings.monotonic) if readings and readings.time else None
-
-    def handed_over(
-        self,
-        handler: str,
-        points: Sequence[Point],
-        readings: Sequence[Any],
-        time: float,
-        monotonic: float,
-    ) -> None:
-        """Note a round for the next leader."""
-        if self._handlers is not None:
-            self._handlers.keep(handler, points, readings, time, monotonic)
+        return Unkept(known)
 
     def post(self, handlers: list[dict[str, Any]]) -> None:
         """Tell the others how the handlers of this process, which sends, are doing."""
@@ -345,11 +328,6 @@ class Sharing:
     def posted(self) -> Notice | None:
         """What the one that sends has told last; None if it hasn't."""
         return seen(self._folder) if self._folder is not None else None
-
-    def forget(self, handler: str) -> None:
-        """A handler is configured no more."""
-        if self._handlers is not None:
-            self._handlers.forget(handler)
 
     def events(self) -> Iterator[Letter]:
         """The events that processes of the group have left to this one, with their meters."""

@@ -7,7 +7,7 @@ interval in flight is lost or repeated.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -103,8 +103,17 @@ class Handlers:
         self._complain = complain
         self._readings: dict[str, Readings] = {}
 
-    def of(self, handler: str) -> Readings | None:
-        """What a handler was handed over; None if that can't be kept."""
+    def before(self, handler: str) -> Callable[[Point], Any]:
+        """What a handler that is served from now on had been handed over of each point."""
+        readings = self._of(handler)
+        return readings.before if readings is not None else lambda point: None
+
+    def last_round(self, handler: str) -> tuple[float, float] | None:
+        """Time and monotonic time of its last round, by a former process."""
+        readings = self._of(handler)
+        return (readings.time, readings.monotonic) if readings and readings.time else None
+
+    def _of(self, handler: str) -> Readings | None:
         if handler not in self._readings:
             try:
                 self._readings[handler] = Readings(self._folder, handler)
@@ -121,7 +130,7 @@ class Handlers:
         monotonic: float,
     ) -> None:
         """Note a round."""
-        kept = self.of(handler)
+        kept = self._of(handler)
         if kept is not None:
             try:
                 kept.keep(points, readings, time, monotonic)
@@ -140,6 +149,28 @@ class Handlers:
         for kept in self._readings.values():
             kept.close()
         self._readings.clear()
+
+
+class Unkept:
+    """Where no other process goes on: nothing is noted. ``known`` are readings that a
+    first delta counts from, by id of the point."""
+
+    def __init__(self, known: Mapping[int, Any]) -> None:
+        self._known = known
+
+    def before(self, handler: str) -> Callable[[Point], Any]:
+        """See `Handlers.before`."""
+        known = self._known
+        return lambda point: known.get(id(point))
+
+    def last_round(self, handler: str) -> None:
+        """There was none."""
+
+    def keep(self, handler: str, *round: Any) -> None:
+        """Nothing to be done."""
+
+    def forget(self, handler: str) -> None:
+        """Nothing to be done."""
 
 
 def _path(folder: Folder, handler: str) -> str:
