@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import ssl
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -122,6 +124,17 @@ def test_an_answer_is_read_so_far(http: HttpTarget) -> None:
     assert poster.post("/", b"").status == 204
     assert http.connections == 2
     poster.close()
+
+
+def test_a_connection_that_ends_with_its_answer_is_closed() -> None:
+    """Also where the answer is longer than what is read of it; a left socket is a warning."""
+    long = b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * (2 * MAX_ANSWER)
+    with raw(lambda connection: connection.sendall(long)) as there, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        poster = Poster(there, timeout=2)
+        assert len(poster.post("/", b"body").body) == MAX_ANSWER
+        gc.collect()
+        poster.close()
 
 
 def test_a_server_that_never_answers_meets_the_timeout() -> None:

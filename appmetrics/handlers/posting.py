@@ -126,14 +126,16 @@ class Poster:
             if connection.sock is not None:
                 connection.sock.settimeout(self._left())
             connection.request("POST", self._path + path, body, dict(headers))
-            answer = connection.getresponse()
-            text = answer.read(MAX_ANSWER)
+            # Closed by us: of a connection that ends with it, it alone holds the socket.
+            with connection.getresponse() as answer:
+                text = answer.read(MAX_ANSWER)
+                whole = answer.isclosed()
         except BaseException as error:
             self.close()
             if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
                 raise OSError(f"no answer in HTTP: {type(error).__name__}") from error
             raise
-        if not answer.isclosed() or connection.sock is None:
+        if not whole or connection.sock is None:
             self.close()
         return Answer(answer.status, text)
 
