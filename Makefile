@@ -47,7 +47,7 @@ test: $(READY)
 prove: export APPMETRICS_REQUIRE_SERVERS = 1
 prove: export APPMETRICS_PROVE = 1
 prove: $(READY)
-	$(RUN) -m pytest -m "server or slow" --durations=20 $(ARGS)
+	$(RUN) -m pytest -m "server or slow" --durations=20 -o faulthandler_timeout=900 $(ARGS)
 
 fuzz: $(READY)
 	@$(RUN) -m pip install --quiet atheris
