@@ -129,8 +129,13 @@ class NeedsLabels(list[Any]):
         self._declaration = declaration
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        names = ", ".join(self._declaration.labels)
-        reject(self._declaration.name, f"needs its labels ({names}): use .labels(...)")
+        reject_unlabelled(self._declaration)
+
+
+def reject_unlabelled(declaration: Declaration) -> None:
+    """Reject an update without labels of an instrument that has some."""
+    names = ", ".join(declaration.labels)
+    reject(declaration.name, f"needs its labels ({names}): use .labels(...)")
 
 
 class Instrument:
@@ -259,21 +264,23 @@ class Instrument:
             made.aim()  # again: switch() may have run in between
         return winner
 
-    def resolve(self, given: Mapping[str, object] | None, automatic: Mapping[str, str]) -> Self:
-        """The child for labels that were collected one by one.
+    def known(self, labels: dict[str, object]) -> dict[str, object]:
+        """Those of some labels that are still to be given; others are rejected."""
+        names = self.label_names
+        strange = [name for name in labels if name not in names]
+        for name in strange:
+            reject(self.name, f"has no label {name!r}, expected ({', '.join(names)})")
+        return {n: value for n, value in labels.items() if n in names} if strange else labels
 
-        Missing ones are taken from ``automatic``, which has all that it is asked
-        for; unknown ones are rejected and the rest is recorded.
+    def resolve(self, given: Mapping[str, object] | None, automatic: Mapping[str, str]) -> Self:
+        """The child for labels that were collected one by one, and are `known`.
+
+        Missing ones are taken from ``automatic``, which has all that it is asked for.
         """
         names = self.label_names
         if not given:
             key = tuple(map(automatic.__getitem__, names))
             return self.declaration.children.get(key) or self.labels(*key)
-        for name in given:
-            if name not in names:
-                reject(self.name, f"has no label {name!r}, expected ({', '.join(names)})")
-        if not names:
-            return self
         return self.labels(*(given[n] if n in given else automatic[n] for n in names))
 
     def own_points(self) -> list[Self]:

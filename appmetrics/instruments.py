@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil, log2, nan
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any
 
 from . import spans
 from .buckets import (
@@ -25,7 +25,15 @@ from .buckets import (
     place,
 )
 from .cells import LOCK_FREE, guarded
-from .instrument import BIG, Declaration, Instrument, NeedsLabels, number, plain_text, shown
+from .instrument import (
+    BIG,
+    Declaration,
+    Instrument,
+    number,
+    plain_text,
+    reject_unlabelled,
+    shown,
+)
 from .observing import Told
 from .rejection import reject
 from .sample import COUNTER, GAUGE, HISTOGRAM, STATE, STATES, TIMER, UNKNOWN, StateValue
@@ -87,13 +95,11 @@ class Counter(Instrument):
         """The total so far."""
         return self.read()  # type: ignore[no-any-return]
 
-    def counted(self, /, **labels: object) -> spans.Counting:
+    def counted(self) -> spans.Counting:
         """Context manager and decorator: count each time the block ends."""
-        return spans.Counting(self, labels or None)
+        return spans.Counting(self)
 
-    def count_exceptions(
-        self, /, *types: type[BaseException], **labels: object
-    ) -> spans.CountingExceptions:
+    def count_exceptions(self, *types: type[BaseException]) -> spans.CountingExceptions:
         """Context manager and decorator: count exceptions that leave the block.
 
         ``types`` defaults to ``Exception``. A label ``exception`` that isn't set
@@ -101,7 +107,7 @@ class Counter(Instrument):
         """
         for type in types:
             issubclass(type, BaseException)  # raises TypeError now, not in the block
-        return spans.CountingExceptions(self, labels or None, types or (Exception,))
+        return spans.CountingExceptions(self, types or (Exception,))
 
 
 @guarded("inc", "dec", "set", "move", "drain")
@@ -172,9 +178,9 @@ class Gauge(Instrument):
         else:
             _add(self, -plain)
 
-    def track(self, /, **labels: object) -> spans.Tracking:
+    def track(self) -> spans.Tracking:
         """Context manager and decorator: one more while inside."""
-        return spans.Tracking(self, labels or None)
+        return spans.Tracking(self)
 
     def read(self) -> Any:
         declared = self.declaration
@@ -224,18 +230,6 @@ def distribution(cells: Mapping[int, Any]) -> Distribution:
 _BUCKET_OF_BUCKETS: dict[int, list[Any]] = {SPECIAL: [0, 0, 0], TOTAL: [0.0]}
 
 
-class _BucketsNeedLabels(dict[int, Any]):
-    """The cells of a histogram with labels."""
-
-    def __init__(self, declaration: Declaration) -> None:
-        super().__init__()
-        self._misused = NeedsLabels(declaration, [0.0])
-
-    def __missing__(self, key: int) -> Any:
-        # One complaint for each update: only the last thing it stores to.
-        return self._misused if key == TOTAL else [0] * (3 if key == SPECIAL else SUBS)
-
-
 @guarded("observe", "move", "drain")
 class Histogram(Instrument):
     """How values are spread: sizes, ages, amounts. Not negative, in base units."""
@@ -252,7 +246,7 @@ class Histogram(Instrument):
         return _BUCKET_OF_BUCKETS
 
     def _no_cell(self) -> Any:
-        return _BucketsNeedLabels(self.declaration)
+        return self._new_cell()  # never gets an octave, so that every update is a rare one
 
     def aim(self) -> None:
         declared = self.declaration
@@ -279,6 +273,9 @@ class Histogram(Instrument):
         self._observe_rare(value)
 
     def _observe_rare(self, value: Any) -> None:
+        if self.label_names:
+            reject_unlabelled(self.declaration)
+            return
         plain = number(value)
         if plain is None or plain < 0:
             reject(self.name, f"a {self.kind} needs a finite number >= 0, not {shown(value)}")
@@ -326,26 +323,21 @@ class Histogram(Instrument):
 class Timing(spans.Span):
     """A span that does by itself what `Histogram.observe` would, and so is a tenth faster.
 
-    Only for a timer that has the `observe` of `Timer`, and no lock.
+    Only for a timer that has the `observe` of `Histogram`, no lock, and no labels to be given.
     """
 
     __slots__ = ()
 
     def __exit__(self, kind: spans.Kind, error: object, traceback: object) -> None:
         end = perf_counter()
-        timer = self._instrument
         try:
             # Entered again inside itself, it has a tuple there; never entered, nothing.
             value = end - self._start
-            if (
-                value > LOWEST
-                and not self._labels
-                and (timer._values or not timer.declaration.labels)
-            ):
+            if value > LOWEST:
                 edge, octave, sub = BUCKETS[ceil(log2(value) * SCALE + OFFSET)]
                 if value > edge:
                     octave, sub = locate(value)
-                cells = timer._cell
+                cells = self._instrument._cell
                 cells[octave][sub] += 1
                 cells[TOTAL][0] += value
                 self._start = None
@@ -358,21 +350,20 @@ class Timing(spans.Span):
 class Timer(Histogram):
     """How long something takes, in seconds."""
 
-    __slots__ = ()
+    __slots__ = ("_span",)
     kind = TIMER
-    _span: ClassVar[type[spans.Span]] = Timing if LOCK_FREE else spans.Span
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if cls.observe is not Histogram.observe:
-            cls._span = spans.Span
+    def __init__(self, declaration: Declaration, values: tuple[str, ...] = ()) -> None:
+        super().__init__(declaration, values)
+        plain = LOCK_FREE and type(self).observe is Histogram.observe and not self.label_names
+        self._span: type[spans.Span] = Timing if plain else spans.Span
 
-    def time(self, /, **labels: object) -> spans.Span:
+    def time(self) -> spans.Span:
         """Context manager and decorator: time the block."""
-        span: spans.Span = self._span()
+        make = self._span
+        span: spans.Span = make()
         span._instrument = self
-        span._labels = labels
-        span._start = None
+        span._labels = span._start = None
         return span
 
 

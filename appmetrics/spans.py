@@ -52,22 +52,29 @@ class Recorder:
     _steps: tuple[str, str]
     _types: tuple[type[BaseException], ...] = ()
 
-    def __init__(self, instrument: Any, labels: dict[str, object] | None = None) -> None:
+    def __init__(self, instrument: Any) -> None:
         self._instrument = instrument
-        self._labels = labels
+        self._labels: dict[str, object] | None = None
 
     def labels(self, /, **labels: object) -> Self:
         """Set labels of what is being recorded; may be called several times.
 
         Labels that are not set by the end of the block are empty, except
-        ``outcome`` and ``exception``, which are filled in.
+        ``outcome`` and ``exception``, which are filled in. One that the instrument
+        doesn't have is rejected.
         """
-        self._labels = {**(self._labels or {}), **labels}
+        known = self._instrument.known(labels)
+        self._labels = {**self._labels, **known} if self._labels else known
         return self
 
     def again(self) -> Self:
         """A fresh recorder like this one."""
-        return type(self)(self._instrument, self._labels)
+        fresh = self._fresh()
+        fresh._labels = self._labels
+        return fresh
+
+    def _fresh(self) -> Self:
+        return type(self)(self._instrument)
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +90,7 @@ class Recorder:
     def wrap(self, function: Callable[..., Any], waits: bool) -> Callable[..., Any]:
         """The decorated form of a plain function; if it ``waits``, of a coroutine function."""
         instrument = self._instrument
-        if not self._labels and not instrument.label_names:
+        if not instrument.label_names:
             return wrapped(function, waits, self._steps, instrument, self._types)
         again = self.again
         if waits:
@@ -103,7 +110,7 @@ class Recorder:
     def _bound(self, kind: Kind) -> Any:
         """The instrument, or its child for the labels known at the end."""
         instrument = self._instrument
-        if not self._labels and not instrument.label_names:
+        if not instrument.label_names:
             return instrument
         automatic = _ENDED_WELL
         if kind is not None:
@@ -125,9 +132,9 @@ class Span(Recorder):
     __init__ = object.__init__
 
     def again(self) -> Self:
-        span: Any = type(self)()
-        span._instrument, span._labels, span._start = self._instrument, self._labels, None
-        return span  # type: ignore[no-any-return]
+        span: Self = self._instrument.time()
+        span._labels = self._labels
+        return span
 
     def __enter__(self) -> Self:
         outer = self._start
@@ -144,10 +151,7 @@ class Span(Recorder):
         else:
             # Threads that share a span mix up their times, or find none, and yet count right.
             start, self._start = start or (end, None)
-        instrument = self._instrument
-        if self._labels or instrument.label_names:
-            instrument = self._bound(kind)
-        instrument.observe(end - start if end > start else 0.0)
+        self._bound(kind).observe(end - start if end > start else 0.0)
 
 
 class Counting(Recorder):
@@ -169,14 +173,13 @@ class CountingExceptions(Recorder):
     def __init__(
         self,
         instrument: Any,
-        labels: dict[str, object] | None = None,
         types: tuple[type[BaseException], ...] = (Exception,),
     ) -> None:
-        super().__init__(instrument, labels)
+        super().__init__(instrument)
         self._types = types
 
-    def again(self) -> Self:
-        return type(self)(self._instrument, self._labels, self._types)
+    def _fresh(self) -> Self:
+        return type(self)(self._instrument, self._types)
 
     def __exit__(self, kind: Kind, error: object, traceback: object) -> None:
         if kind is not None and issubclass(kind, self._types):
@@ -189,8 +192,8 @@ class Tracking(Recorder):
     __slots__ = ("_inside",)
     _steps = TRACKED
 
-    def __init__(self, instrument: Any, labels: dict[str, object] | None = None) -> None:
-        super().__init__(instrument, labels)
+    def __init__(self, instrument: Any) -> None:
+        super().__init__(instrument)
         # A list, whose steps can't be interrupted: threads may share this.
         self._inside: list[Any] = []
 

@@ -18,7 +18,7 @@ def make_app(global_conf, **settings):
 
 def application(environ, start_response):
     """Greets everybody."""
-    with requests.time(status="200"):
+    with requests.time().labels(status="200"):
         greetings.inc()
         start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
         return [b"Hello.\n"]

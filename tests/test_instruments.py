@@ -616,7 +616,7 @@ def test_any_label_value_is_harmless(meter: Meter, value: Any) -> None:
     orders = meter.counter("orders", labels=("shop",))
     orders.labels(value).inc()
     orders.labels(shop=value).inc()
-    orders.counted(shop=value)(lambda: None)()
+    orders.counted().labels(shop=value)(lambda: None)()
     for child in orders.own_points():
         assert all(type(text) is str for _, text in child.series.labels)
     readings(meter)

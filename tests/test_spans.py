@@ -71,7 +71,7 @@ def test_a_span_can_be_entered_inside_itself(meter: Meter) -> None:
 def test_labels_can_be_set_before_and_in_the_block(meter: Meter) -> None:
     """time(...) and span.labels(...) together, the later one winning."""
     requests = meter.timer("requests", labels=("method", "status"))
-    with requests.time(method="GET", status="?") as span:
+    with requests.time().labels(method="GET", status="?") as span:
         span.labels(status=200)
     assert [child.series.labels for child in requests.own_points()] == [
         (("method", "GET"), ("status", "200"))
@@ -102,10 +102,10 @@ def test_labels_on_an_instrument_without_any_are_rejected(meter: Meter) -> None:
     """Recorded without them, as a block and as a decorator alike."""
     plain = meter.timer("plain")
     before = rejection.counts.get("shop.plain", 0)
-    with plain.time(status=1):
+    with plain.time().labels(status=1):
         pass
     assert rejection.counts["shop.plain"] == before + 1
-    plain.time(status=1)(lambda: None)()
+    plain.time().labels(status=1)(lambda: None)()
     assert rejection.counts["shop.plain"] == before + 2
     assert plain.value.count == 2
 
@@ -137,9 +137,9 @@ def test_an_outcome_can_be_set_by_hand(meter: Meter) -> None:
 def test_counted_counts_blocks(meter: Meter) -> None:
     """Each end of the block, by outcome if asked for."""
     searches = meter.counter("searches", labels=("outcome", "kind"))
-    with searches.counted(kind="a"):
+    with searches.counted().labels(kind="a"):
         pass
-    with pytest.raises(KeyError), searches.counted(kind="a") as counting:
+    with pytest.raises(KeyError), searches.counted().labels(kind="a") as counting:
         counting.labels(kind="b")
         raise KeyError
     assert outcomes(searches) == {"ok": 1, "error": 1}
@@ -182,7 +182,7 @@ def test_a_gauge_tracks_who_is_inside(meter: Meter) -> None:
 def test_tracking_counts_out_where_it_counted_in(meter: Meter) -> None:
     """Labels set in the block don't move the decrement to another child."""
     inside = meter.gauge("inside", labels=("kind",))
-    with inside.track(kind="a") as tracking:
+    with inside.track().labels(kind="a") as tracking:
         tracking.labels(kind="b")
     assert by_label(inside, "kind") == {"a": 0}
 
@@ -776,13 +776,16 @@ def test_exceptions_to_count_must_be_classes(meter: Meter) -> None:
 def test_a_label_may_be_called_self(meter: Meter) -> None:
     """As any other name."""
     times = meter.timer("render", labels=("self", "values"))
-    with times.time(self="a") as span:
+    with times.time().labels(self="a") as span:
         span.labels(values="b")
     counter = meter.counter("orders", labels=("self",))
     counter.labels(self="a").inc()
-    with counter.counted(self="a"), meter.gauge("in", labels=("self",)).track(self="a"):
+    with (
+        counter.counted().labels(self="a"),
+        meter.gauge("in", labels=("self",)).track().labels(self="a"),
+    ):
         pass
-    with pytest.raises(KeyError), counter.count_exceptions(self="a"):
+    with pytest.raises(KeyError), counter.count_exceptions().labels(self="a"):
         raise KeyError
     assert times.labels("a", "b").value.count == 1
     assert counter.labels("a").value == 3

@@ -33,7 +33,7 @@ meter.event("deploy", "1.4.2", attributes={"by": "ci"}, tags=["web"], metric=1.5
 
 with render.time() as span:
     span.labels(status=200)
-with depth.track(), orders.counted(shop="fr"), orders.count_exceptions(ValueError, shop="fr"):
+with depth.track(), orders.counted().labels(shop="fr"), orders.count_exceptions(ValueError):
     pass
 
 
