@@ -6,7 +6,7 @@ Three more cells hold zeros, values up to `LOWEST` and values above `HIGHEST`.
 A bucket's middle is at most 2.2 % from any value in it. Buckets add and subtract,
 so distributions merge over labels, processes and time; a reservoir can't.
 
-The cells being counted in belong to ``instruments``; here they are only read.
+The cells being counted in belong to ``octaves``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ HIGHEST = 2.0**HIGHEST_OCTAVE
 #: Upper edges of an octave's sub-buckets as frexp mantissas, the lower edge in front.
 EDGES = tuple(2.0 ** (i / SUBS - 1) for i in range(SUBS))
 
-#: The key under which the three special cells are kept beside the octaves.
-SPECIAL = 1000
+#: Which of the counts beside the octaves is which.
 ZERO, BELOW, ABOVE = range(3)
+SPECIALS = 3
 
 #: The largest number that is kept anywhere.
 MAX = sys.float_info.max
@@ -61,13 +61,13 @@ def locate(value: float) -> tuple[int, int]:
     return index >> 4, index & 15
 
 
-def place(value: float) -> tuple[int, int]:
-    """The key and the index under which any number >= 0 is counted."""
+def place(value: float) -> tuple[int | None, int]:
+    """The octave (None: beyond the range) and the index under which any number >= 0 is counted."""
     if value > HIGHEST:
-        return SPECIAL, ABOVE
+        return None, ABOVE
     if value > LOWEST:
         return locate(value)
-    return SPECIAL, BELOW if value else ZERO
+    return None, BELOW if value else ZERO
 
 
 def upper_edge(octave: int, sub: int) -> float:
@@ -75,22 +75,6 @@ def upper_edge(octave: int, sub: int) -> float:
     if sub == SUBS - 1:
         return math.ldexp(1.0, octave)
     return math.ldexp(EDGES[sub + 1], octave)
-
-
-#: (upper edge, octave, sub-bucket) of all buckets, rising, the one of `LOWEST` in
-#: front: a value is in the one at ``ceil(log2(value) * SCALE + OFFSET)`` unless it is
-#: above its edge. With the small amount that is taken off, no error of log2 (1e-13
-#: here) points to a bucket too high; so one comparison makes it exact at every edge.
-BUCKETS = (
-    (LOWEST, LOWEST_OCTAVE - 1, SUBS - 1),
-    *(
-        (upper_edge(octave, sub), octave, sub)
-        for octave in range(LOWEST_OCTAVE, HIGHEST_OCTAVE + 1)
-        for sub in range(SUBS)
-    ),
-)
-SCALE = float(SUBS)
-OFFSET = -SCALE * (LOWEST_OCTAVE - 1) - 1e-9
 
 
 @lru_cache(maxsize=64)
@@ -128,12 +112,12 @@ class Distribution:
     def of(cls, values: Iterable[float]) -> Distribution:
         """The distribution of some non-negative numbers."""
         octaves: dict[int, list[int]] = {}
-        special = [0, 0, 0]
+        special = [0] * SPECIALS
         total = 0.0
         for value in values:
             total += value
-            key, index = place(value)
-            counts = special if key == SPECIAL else octaves.setdefault(key, [0] * SUBS)
+            octave, index = place(value)
+            counts = special if octave is None else octaves.setdefault(octave, [0] * SUBS)
             counts[index] += 1
         return cls(octaves, special, total)
 

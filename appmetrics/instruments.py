@@ -6,24 +6,12 @@ first, then loads the cell and stores, with no call in between (see ``cells``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import ceil, log2, nan
 from time import perf_counter
 from typing import Any
 
 from . import spans
-from .buckets import (
-    BUCKETS,
-    LOWEST,
-    MAX,
-    OFFSET,
-    SCALE,
-    SPECIAL,
-    SUBS,
-    Distribution,
-    locate,
-    place,
-)
+from .buckets import MAX, Distribution
 from .cells import LOCK_FREE, guarded
 from .instrument import (
     BIG,
@@ -35,11 +23,16 @@ from .instrument import (
     shown,
 )
 from .observing import Told
+from .octaves import (
+    BUCKETS,
+    TOTAL,
+    distribution,
+    make_room,
+    new_cells,
+    where,
+)
 from .rejection import reject
 from .sample import COUNTER, GAUGE, HISTOGRAM, STATE, STATES, TIMER, UNKNOWN, StateValue
-
-#: The key of a histogram's sum, beside its octaves.
-TOTAL = SPECIAL + 1
 
 #: The amount that is added most often, recognized as what it is: an object.
 _ONE: float = 1
@@ -221,53 +214,46 @@ class Gauge(Instrument):
         self.declaration.answered = frozenset(answered)
 
 
-def distribution(cells: Mapping[int, Any]) -> Distribution:
-    """What a histogram's cells hold."""
-    octaves = {octave: tuple(counts) for octave, counts in list(cells.items()) if octave < SPECIAL}
-    return Distribution(octaves, tuple(cells[SPECIAL]), cells[TOTAL][0])
-
-
-_BUCKET_OF_BUCKETS: dict[int, list[Any]] = {SPECIAL: [0, 0, 0], TOTAL: [0.0]}
+#: Where values go while a histogram's level is off. Nobody reads it.
+_BUCKET_OF_BUCKETS = new_cells()
 
 
 @guarded("observe", "move", "drain")
 class Histogram(Instrument):
     """How values are spread: sizes, ages, amounts. Not negative, in base units."""
 
-    # The cells are a dict of lists: an octave's 16 sub-buckets, allocated on
-    # first use; the special buckets; the sum.
     __slots__ = ()
     kind = HISTOGRAM
 
     def _new_cell(self) -> Any:
-        return {SPECIAL: [0, 0, 0], TOTAL: [0.0]}
+        return new_cells()
 
     def _bit_bucket(self) -> Any:
         return _BUCKET_OF_BUCKETS
 
     def _no_cell(self) -> Any:
-        return self._new_cell()  # never gets an octave, so that every update is a rare one
+        return new_cells()  # never gets an octave, so that every update is a rare one
 
     def aim(self) -> None:
         declared = self.declaration
         sinks = declared.sinks(self) if declared.enabled else ()
         if sinks:
-            self._cell = Told(self._kept, TOTAL, sinks)
+            self._cell = Told(self._kept, sinks)
         else:
             super().aim()
 
     def observe(self, value: float) -> None:
         """Record one value: finite and not negative."""
         kind = type(value)
-        if (kind is float or kind is int) and value > LOWEST:
+        if (kind is float or kind is int) and value > 0.0:
             try:
-                edge, octave, sub = BUCKETS[ceil(log2(value) * SCALE + OFFSET)]
-                if value > edge:
-                    octave, sub = locate(value)
-                cells = self._cell
-                cells[octave][sub] += 1
-                cells[TOTAL][0] += value
-                return
+                # SCALE and OFFSET, written out: names take as long as the arithmetic.
+                edge, place, sub = BUCKETS[ceil(log2(value) * 16.0 + 17183.999999999)]
+                if value <= edge:
+                    cells = self._cell
+                    cells[place][sub] += 1
+                    cells[TOTAL][0] += value
+                    return
             except (LookupError, OverflowError):  # a new octave, or beyond the highest
                 pass
         self._observe_rare(value)
@@ -280,18 +266,17 @@ class Histogram(Instrument):
         if plain is None or plain < 0:
             reject(self.name, f"a {self.kind} needs a finite number >= 0, not {shown(value)}")
             return
-        key, index = place(plain)
+        place, index = where(plain)
         for _ in range(_ATTEMPTS):
-            # By setdefault, so that threads that meet here count in the same list.
-            self._cell.setdefault(key, [0] * SUBS)
-            if self._put(key, index, plain):
+            make_room(self._cell, place)
+            if self._put(place, index, plain):
                 return
 
-    def _put(self, key: int, index: int, amount: float) -> bool:
+    def _put(self, place: int, index: int, amount: float) -> bool:
         cells = self._cell
-        try:  # not "in": cells may find what they don't hold themselves
-            cells[key][index] += 1
-        except KeyError:
+        try:
+            cells[place][index] += 1
+        except LookupError:
             return False  # other cells, since a moment ago
         total = cells[TOTAL][0] + amount
         if total > MAX:
@@ -304,10 +289,11 @@ class Histogram(Instrument):
 
     def drain(self, old: Any) -> None:
         cells = self._kept
-        for part, numbers in list(old.items()):
-            if part not in cells:
-                cells.setdefault(part, [0] * SUBS)
-            mine = cells[part]
+        for place, numbers in enumerate(list(old)):
+            if not numbers:
+                continue
+            make_room(cells, place)
+            mine = cells[place]
             for index in range(len(numbers)):
                 amount = numbers[index]
                 if amount:
@@ -333,16 +319,14 @@ class Timing(spans.Span):
         try:
             # Entered again inside itself, it has a tuple there; never entered, nothing.
             value = end - self._start
-            if value > LOWEST:
-                edge, octave, sub = BUCKETS[ceil(log2(value) * SCALE + OFFSET)]
-                if value > edge:
-                    octave, sub = locate(value)
+            edge, place, sub = BUCKETS[ceil(log2(value) * 16.0 + 17183.999999999)]
+            if value <= edge:
                 cells = self._instrument._cell
-                cells[octave][sub] += 1
+                cells[place][sub] += 1
                 cells[TOTAL][0] += value
                 self._start = None
                 return
-        except (LookupError, TypeError):
+        except (ValueError, LookupError, TypeError):
             pass
         self._end(end, kind)
 

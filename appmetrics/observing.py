@@ -11,35 +11,29 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .buckets import MAX
+from .octaves import TOTAL, make_room
 
 #: Is told one value, in the instrument's unit, in the thread that records it: must
 #: not block, lock, log or raise.
 Sink = Callable[[float], None]
 
 
-class Told(dict[int, Any]):
-    """A histogram's cells, the same as ``kept``, but for one under ``total`` that tells
-    what is added to it."""
+class Told:
+    """A histogram's cells, those ``kept``, but for the one of the sum, which tells what
+    is added to it."""
 
-    def __init__(self, kept: Any, total: int, sinks: Sequence[Sink]) -> None:
-        # In cells that are shared a list stands in for an octave until it can be shared.
-        self._for_good = type(kept) is dict
-        super().__init__((k, cells) for k, cells in list(kept.items()) if self._lasts(cells))
+    __slots__ = ("_kept", "_sum")
+
+    def __init__(self, kept: Any, sinks: Sequence[Sink]) -> None:
         self._kept = kept
-        self[total] = _ToldSum(kept[total], tuple(sinks))
+        self._sum = _ToldSum(kept[TOTAL], tuple(sinks))
 
-    def _lasts(self, cells: Any) -> bool:
-        return self._for_good or type(cells) is not list
+    def __getitem__(self, place: int) -> Any:
+        return self._sum if place == TOTAL else self._kept[place]
 
-    def __missing__(self, key: int) -> Any:
-        return self._kept[key]
-
-    def setdefault(self, key: int, default: Any = None) -> Any:
-        # setdefault there, so that two threads that meet here get the same cells.
-        found = self._kept.setdefault(key, default)
-        if self._lasts(found):
-            self[key] = found
-        return found
+    def make_room(self, place: int) -> None:
+        """Have something to count in at a place."""
+        make_room(self._kept, place)
 
 
 class _ToldSum(list[Any]):

@@ -1,7 +1,7 @@
 """Cells in a shared file that take the place of an instrument's own.
 
 A counter's or gauge's is a piece of the mapped file itself. A distribution's is a
-dict as the private one, whose octaves are such pieces. A state is text, so its cell
+list as the private one, whose octaves are such pieces. A state is text, so its cell
 writes and reads it as bytes.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..buckets import SPECIAL
-from ..instruments import TOTAL
+from ..buckets import SPECIALS, SUBS
+from ..octaves import SHIFT, UNUSED
 from .records import STATE_BYTES, STATE_HEAD
 
 
-class SharedBuckets(dict[int, Any]):
+class SharedBuckets(list[Any]):
     """A distribution's cells: an octave is allocated when its first value comes.
 
     Where that can't be done it is a private list for the time being, and ``failed`` is
@@ -25,20 +25,23 @@ class SharedBuckets(dict[int, Any]):
     failed: Callable[[SharedBuckets, Exception | None], None] | None = None
 
     def __init__(self, cells: Any, allocate: Callable[[int], Any]) -> None:
-        super().__init__({SPECIAL: cells[:3], TOTAL: cells[3:4]})
+        super().__init__((cells[:SPECIALS], cells[SPECIALS : SPECIALS + 1]))
         self._allocate = allocate
 
-    def setdefault(self, octave: int, default: Any = None) -> Any:
-        """The octave's cells; the private ``default`` where none can be allocated."""
-        found = self.get(octave)
-        return (
-            found if found is not None else super().setdefault(octave, self._cells(octave, default))
-        )
+    def make_room(self, place: int) -> None:
+        """Have something to count in at a place: shared, or private for now."""
+        while len(self) <= place:
+            self.append(UNUSED)
+        if self[place] is UNUSED:
+            counts = self._cells(place, [0] * SUBS)
+            # Without a call in between, as somebody else may have been here meanwhile.
+            if self[place] is UNUSED:
+                self[place] = counts
 
-    def _cells(self, octave: int, default: Any) -> Any:
+    def _cells(self, place: int, default: Any) -> Any:
         problem = None
         try:
-            cells = self._allocate(octave)
+            cells = self._allocate(place - SHIFT)
             if cells is not None:
                 return cells
         except Exception as error:
@@ -49,12 +52,12 @@ class SharedBuckets(dict[int, Any]):
 
     def promote(self) -> None:
         """Try again to share the octaves that had to be private."""
-        for octave, counts in list(self.items()):
+        for place, counts in enumerate(list(self)):
             if type(counts) is list:
-                cells = self._cells(octave, counts)
+                cells = self._cells(place, counts)
                 if cells is counts:
                     return
-                self[octave] = cells
+                self[place] = cells
                 for index in range(len(counts)):
                     amount = counts[index]
                     counts[index] -= amount

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..buckets import HIGHEST_OCTAVE, LOWEST_OCTAVE
+from ..octaves import SHIFT
 from ..sample import HISTOGRAM, TIMER, Series
 from . import records
 from .cells import SharedBuckets
@@ -83,5 +85,6 @@ class Ledger:
 
         buckets = SharedBuckets(cells, allocate)
         for octave in list(octaves):
-            buckets.setdefault(octave)
+            if LOWEST_OCTAVE <= octave <= HIGHEST_OCTAVE:
+                buckets.make_room(octave + SHIFT)
         return buckets

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from ..buckets import SPECIAL, Distribution
-from ..instruments import TOTAL, distribution
+from ..buckets import Distribution
+from ..octaves import SHIFT, SPECIAL, TOTAL, distribution
 from ..pace import unhurried
 from ..sample import COUNTER, HISTOGRAM, TIMER
 from ..selection import Point
@@ -84,9 +84,8 @@ class Readings:
     @staticmethod
     def _keep_distribution(buckets: Any, reading: Distribution) -> None:
         for octave, counts in reading.octaves.items():
-            cells = buckets.setdefault(octave)
-            if cells is not None:
-                cells[:] = array("d", counts)
+            buckets.make_room(octave + SHIFT)
+            buckets[octave + SHIFT][:] = array("d", counts)
         buckets[SPECIAL][:] = array("d", reading.special)
         buckets[TOTAL][0] = reading.sum
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import describe
 from ..instrument import Instrument
-from ..instruments import distribution
+from ..octaves import distribution
 from ..sample import COUNTER, GAUGE, HISTOGRAM, STATE, TIMER
 from ..selection import Point
 from .cells import SharedBuckets, StateCell
