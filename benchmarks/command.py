@@ -19,6 +19,7 @@ from .harness import Figure
 #: ``figures`` that prints its figures and returns them.
 GROUPS = {
     "hot": "what one update costs",
+    "parts": "where the time of an update goes",
     "scrape": "what reading everything costs",
     "latency": "what a scrape does to requests",
     "memory": "what a series takes",

@@ -49,7 +49,7 @@ class Returning(Timing):
 def kept(timer: Any) -> Kept:
     """A free list of spans."""
     source, span = Kept(timer), Returning()
-    span._instrument, span._labels, span._start = timer, {}, None
+    span._instrument, span._labels, span._start = timer, None, None
     source.free = Returning.free = [span]
     return source
 
