@@ -1,18 +1,17 @@
 """A private copy of bernhard that works: the only module that loads it.
 
 bernhard's generated messages fail to import with protobuf 4 and later, and it asks
-`pkg_resources`, which newer setuptools no longer has, for protobuf's version. So it is
-executed here with an ``import`` of its own, which gives it our messages in place of
-its generated ones and a stand-in for `pkg_resources`. Nothing of this enters
-``sys.modules``, not even for a moment: an application that imports bernhard itself, or
-tests whether there is a `pkg_resources`, sees what it would see without us.
+`pkg_resources`, which newer setuptools no longer has, for protobuf's version. So its
+source is executed here without these import statements, in a module that has our messages
+and a stand-in for `pkg_resources` under the names that they would bind. Nothing of this
+enters ``sys.modules``, not even for a moment: an application that imports bernhard itself,
+or tests whether there is a `pkg_resources`, sees what it would see without us.
 """
 
 from __future__ import annotations
 
-import builtins
+import ast
 import importlib.util
-from collections.abc import Mapping, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -29,26 +28,23 @@ def _distribution(name: str) -> Any:
     raise _NotFound(name)
 
 
-#: What bernhard's import statements find in place of the modules that they name.
-_INSTEAD: dict[tuple[str, int], Any] = {
-    ("pkg_resources", 0): SimpleNamespace(
+#: What bernhard has under the names of what it would import.
+_INSTEAD = {
+    "pkg_resources": SimpleNamespace(
         get_distribution=_distribution, DistributionNotFound=_NotFound
     ),
-    ("", 1): SimpleNamespace(pb=messages, proto_pb2=messages),
+    "pb": messages,
 }
 
 
-def _import(
-    name: str,
-    globals: Mapping[str, object] | None = None,
-    locals: Mapping[str, object] | None = None,
-    fromlist: Sequence[str] | None = (),
-    level: int = 0,
-) -> Any:
-    found = _INSTEAD.get((name, level))
-    if found is None:
-        found = builtins.__import__(name, globals, locals, fromlist or (), level)
-    return found
+class _WithoutImports(ast.NodeTransformer):
+    """Leaves out what is in `_INSTEAD`."""
+
+    def visit_Import(self, node: ast.Import) -> ast.stmt:
+        return ast.Pass() if node.names[0].name in _INSTEAD else node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
+        return ast.Pass() if node.level else node
 
 
 def load() -> ModuleType:
@@ -57,9 +53,10 @@ def load() -> ModuleType:
     if spec is None or spec.loader is None:
         raise ModuleNotFoundError(_MISSING, name="bernhard")
     module = importlib.util.module_from_spec(spec)
-    # Code takes its builtins from its globals; the import statement is one of them.
-    vars(module)["__builtins__"] = {**vars(builtins), "__import__": _import}
-    spec.loader.exec_module(module)
+    vars(module).update(_INSTEAD)
+    loader: Any = spec.loader
+    source = _WithoutImports().visit(ast.parse(loader.get_source("bernhard")))
+    exec(compile(ast.fix_missing_locations(source), str(spec.origin), "exec"), vars(module))
     return module
 
 
