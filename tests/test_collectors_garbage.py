@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from appmetrics import collectors
+from appmetrics.cells import LOCK_FREE
 from appmetrics.testing import World
 
 
@@ -77,7 +78,8 @@ def test_a_collection_may_come_at_any_moment(world: World) -> None:
     finally:
         gc.set_threshold(*old)
     assert sum(child.value for child in counter.own_points()) == 900
-    assert captured.value("python.gc.collections") > 0
+    if LOCK_FREE:  # others collect when they see fit
+        assert captured.value("python.gc.collections") > 0
 
 
 def test_the_end_of_the_interpreter_is_quiet() -> None:

@@ -64,6 +64,10 @@ def test_sigterm_ends_with_the_last_round(
     assert '"http.requests"' in (tmp_path / "lines").read_text()
 
 
+@pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(),
+    reason="faulthandler shows one thread only where there is no GIL",
+)
 def test_a_signal_shows_where_all_threads_are(waitress: Callable[[str], Waitress]) -> None:
     """On stderr, by faulthandler; the process goes on."""
     server = waitress("faulthandler_signal = SIGUSR1")

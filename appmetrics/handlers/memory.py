@@ -31,8 +31,11 @@ class MemoryHandler(Handler):
     @property
     def samples(self) -> list[Sample]:
         """What is kept, the oldest first."""
-        # A copy in one step: another thread may be adding.
-        return list(self._samples.copy())
+        while True:
+            try:
+                return list(self._samples)
+            except RuntimeError:  # another thread was adding; only without the GIL
+                continue
 
     def last(self, name: str, **labels: object) -> Sample | None:
         """The newest sample of one series, None if there is none."""
