@@ -29,25 +29,42 @@ _Class = TypeVar("_Class", bound=type)
 def locked(cls: _Class, *methods: str) -> _Class:
     """A subclass whose named methods hold one lock of the instance.
 
-    The lock is reentrant, for updates made in a signal handler or a GC callback
-    that interrupts another update of the same thread.
+    An update made in a signal handler or a callback of the collector, which interrupts
+    another one of the same thread, waits until that is done. It can't wait at a lock that
+    its own thread holds, so it is noted, and made by the one that it interrupted.
     """
 
     def lock(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._lock._is_owned():
+                self._noted.append((method, args, kwargs))
+                return None
             with self._lock:
-                return method(self, *args, **kwargs)
+                result = method(self, *args, **kwargs)
+            # After the lock was let go: what interrupts from here on takes it by itself.
+            while self._noted:
+                make_noted(self)
+            return result
 
         return call
 
+    def make_noted(self: Any) -> None:
+        with self._lock:
+            try:
+                method, args, kwargs = self._noted.pop(0)
+            except IndexError:  # another thread was faster
+                return
+            method(self, *args, **kwargs)
+
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         self._lock = threading.RLock()
+        self._noted = []
         initialize(self, *args, **kwargs)
 
     initialize = cls.__init__  # type: ignore[misc]
     members: dict[str, Any] = {name: lock(getattr(cls, name)) for name in methods}
-    members.update(__init__=__init__, __slots__=("_lock",), __module__=cls.__module__)
+    members.update(__init__=__init__, __slots__=("_lock", "_noted"), __module__=cls.__module__)
     members["__doc__"] = cls.__doc__
     return type(cls.__name__, (cls,), members)  # type: ignore[return-value]
 
