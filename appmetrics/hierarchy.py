@@ -15,6 +15,7 @@ from . import rejection
 from .clock import SYSTEM, Clock
 from .errors import InstrumentError
 from .handlers.base import Filter, Handler
+from .identities import Identities
 from .instrument import MAX_CHILDREN, Instrument, nobody, shown
 from .instruments import Histogram
 from .limits import MAX_LABEL_LENGTH
@@ -22,7 +23,7 @@ from .meter import Meter, MeterSettings
 from .observing import Sink
 from .registry import ReadOnly, Registry
 from .sample import COUNTER, GAUGE, HISTOGRAM, MAX_DEPTH, TIMER, Sample, Series
-from .selection import Identities, Point, Selection
+from .selection import Point, Selection
 
 log = logging.getLogger("appmetrics")
 

@@ -2,27 +2,30 @@
 
 A `Selection` is made by the hierarchy for one handler and one version of the
 routing. The reporter thread extends and reads it; the handler's worker turns
-readings into samples. Both sides use plain lists that run parallel: index i of
-``points``, of a round's readings and of ``_previous`` is the same thing.
+readings into samples. Both sides use plain lists that run parallel, and no object
+for each series: index i of ``points``, of a round's readings and of ``_previous``
+is one point, place n of ``series``, ``prepared`` and ``values`` is one series.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-import threading
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from .buckets import Distribution, finite
+from .identities import Identities, T
 from .pace import in_parts, unhurried
 from .sample import COUNTER, GAUGE, HISTOGRAM, STATE, TIMER, Sample, Series
 
 #: What a handler's ``prepare`` returns for a series that it can't take.
 LEFT_OUT = object()
 
-_UNPREPARED = object()
+#: Stands for what a handler has not prepared yet.
+UNPREPARED = object()
 
 #: How many points are done before other threads may run: some hundred microseconds each.
 _READ, _SAMPLED, _CHOSEN = 2000, 500, 50
@@ -37,47 +40,6 @@ class Point(Protocol):
 
     def read(self) -> Any:
         """Its cumulative value now, None if there is none. Never raises."""
-
-
-class Entry:
-    """One series of a selection and the points that are merged into it."""
-
-    __slots__ = ("first", "more", "prepared", "series")
-
-    def __init__(self, series: Series, index: int) -> None:
-        self.series = series
-        self.first = index
-        #: The indexes of further points; hardly any entry has them.
-        self.more: tuple[int, ...] = ()
-        self.prepared: Any = _UNPREPARED
-
-    @property
-    def indexes(self) -> tuple[int, ...]:
-        """The places of its points."""
-        return (self.first, *self.more)
-
-
-class Identities:
-    """The series of all selections of one routing, each kept once and numbered.
-
-    Most handlers get mostly the same series. So what they all need to know of one is
-    here, and a selection notes four bytes under its number.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], tuple[int, Series]] = {}
-        self._lock = threading.RLock()
-
-    def of(self, series: Series) -> tuple[int, Series]:
-        """The number of whatever has this name, kind and labels; the series itself."""
-        key = (*series.identity, series.kind)
-        known = self._known.get(key)
-        if known is None:
-            with self._lock:
-                known = self._known.setdefault(key, (len(self._known), series))
-        number, first = known
-        # Handlers may see it with another unit or help.
-        return number, first if first == series else series
 
 
 def merge(series: Series, values: Iterable[Any]) -> Any:
@@ -120,12 +82,17 @@ class Selection:
         self._choose = choose
         self._before = before
         self.points: list[Point] = []
-        self.entries: list[Entry] = []
+        #: The final series, each once, and what the handler prepared of them.
+        self.series: list[Series] = []
+        self.prepared: list[Any] = []
+        # By place: the index of the first point; of hardly any series there are more.
+        self._first = array("I")
+        self._more: dict[int, tuple[int, ...]] = {}
         self._identities = identities or Identities()
-        # By the number of an identity, one more than the place of its entry.
+        # By the number of an identity, one more than its place.
         self._places = array("I")
         self._looked_at = 0
-        self._positions = array("Q")
+        self._positions = array("I")
         # The reporter's side: what was handed over last.
         self._handed: list[Any] = []
         self._handed_when = started
@@ -160,11 +127,22 @@ class Selection:
         if number >= len(places):
             places.extend([0] * (number + 1 - len(places)))
         if places[number]:
-            entry = self.entries[places[number] - 1]
-            entry.more = (*entry.more, index)
+            place = places[number] - 1
+            self._more[place] = (*self._more.get(place, ()), index)
         else:
-            self.entries.append(Entry(series, index))
-            places[number] = len(self.entries)
+            self._first.append(index)
+            self.prepared.append(UNPREPARED)
+            # Last: who reads meanwhile goes by the number of series.
+            self.series.append(series)
+            places[number] = len(self.series)
+
+    def indexes(self, place: int) -> tuple[int, ...]:
+        """The indexes of the points that became the series at a place."""
+        return (self._first[place], *self._more.get(place, ()))
+
+    def share(self, made: T) -> T:
+        """One object for what several handlers make alike of the series of this routing."""
+        return self._identities.share(made)
 
     def start_from_now(self, when: float) -> None:
         """For a new handler: what was counted before is not its business."""
@@ -232,19 +210,20 @@ class Selection:
         return readings
 
     def values(self) -> list[Any]:
-        """The merged value of every entry now, for handlers that are asked."""
+        """The merged value of every series now, for handlers that are asked."""
         readings = self.read()
+        # In this order: a point that became part of a series before the last of them is known.
+        number = len(self.series)
+        if not self._more:
+            return readings[:number]
         values: list[Any] = []
-        for entries in in_parts(self.entries, _READ):
-            values += [self._value(entry, readings) for entry in entries]
+        for places in in_parts(range(number), _READ):
+            values += [self._value(place, readings) for place in places]
         return values
 
-    @staticmethod
-    def _value(entry: Entry, readings: list[Any]) -> Any:
-        if not entry.more:
-            index = entry.first
-            return readings[index] if index < len(readings) else None
-        return merge(entry.series, [readings[i] for i in entry.indexes if i < len(readings)])
+    def _value(self, place: int, readings: list[Any]) -> Any:
+        known = [readings[i] for i in self.indexes(place) if i < len(readings)]
+        return merge(self.series[place], known) if known else None
 
     def samples(
         self, readings: list[Any], time: float, monotonic: float, prepare: Callable[[Series], Any]
@@ -258,27 +237,29 @@ class Selection:
         elapsed = max(0.0, monotonic - self._when)
         previous, self._when = self._previous, monotonic
         result = []
-        for entry in unhurried(self.entries, _SAMPLED):
-            if entry.prepared is _UNPREPARED:
-                entry.prepared = prepare(entry.series)
-            if entry.prepared is LEFT_OUT:
+        every, prepared, merged = self.series, self.prepared, self._more
+        read = self._first[: bisect_left(self._first, len(readings))]
+        for place, first in enumerate(unhurried(read, _SAMPLED)):
+            made = prepared[place]
+            if made is UNPREPARED:
+                made = prepared[place] = prepare(every[place])
+            if made is LEFT_OUT:
                 continue
-            value = self._value(entry, readings)
+            value = self._value(place, readings) if place in merged else readings[first]
             if value is None:
                 continue
-            series = entry.series
+            series = every[place]
             delta = None
             if series.kind in (COUNTER, TIMER, HISTOGRAM):
-                first = entry.first
                 delta = difference(series.kind, readings[first], previous[first])
-                if entry.more:
+                if place in merged:
                     more = [
                         difference(series.kind, readings[i], previous[i])
-                        for i in entry.more
+                        for i in merged[place]
                         if i < len(readings)
                     ]
                     delta = merge(series, [delta, *more])
-            result.append(Sample(series, time, value, delta, elapsed, entry.prepared))
+            result.append(Sample(series, time, value, delta, elapsed, made))
         for index, reading in enumerate(unhurried(readings, _READ)):
             if reading is not None:
                 if _number(reading) != _number(previous[index]):
@@ -286,9 +267,9 @@ class Selection:
                 previous[index] = reading
         return result
 
-    def changed(self, entry: Entry) -> float:
+    def changed(self, place: int) -> float:
         """When a round last found another value than before (0: never)."""
-        return max(self._changed[index] for index in entry.indexes)
+        return max(self._changed[index] for index in self.indexes(place))
 
 
 def _standing(point: Point) -> Any:

@@ -477,7 +477,7 @@ def test_a_pull_handler_reads_when_it_is_asked(world: World) -> None:
 
     def values() -> dict[str, Any]:
         selection = world.reporter.pull(page)
-        return {e.series.name: v for e, v in zip(selection.entries, selection.values())}
+        return {s.name: v for s, v in zip(selection.series, selection.values())}
 
     orders.inc()
     assert (values()["shop.orders"], values()["shop.depth"]) == (1, 42)

@@ -192,7 +192,7 @@ def test_new_points_are_taken_in_once() -> None:
     selection.extend(points)
     selection.extend(points)
     assert asked == points
-    assert [entry.series.name for entry in selection.entries] == ["a", "c"]
+    assert [series.name for series in selection.series] == ["a", "c"]
 
 
 def test_a_point_that_joins_between_reading_and_sampling_waits() -> None:
@@ -253,7 +253,7 @@ def test_it_is_known_when_a_value_last_changed() -> None:
     point.value = Distribution.of([1, 2])
     round_of(selection, 120)
     round_of(selection, 130)
-    changed = {entry.series.name: selection.changed(entry) for entry in selection.entries}
+    changed = {s.name: selection.changed(place) for place, s in enumerate(selection.series)}
     assert changed["a"] == 1120
 
 
@@ -304,10 +304,8 @@ def test_handlers_share_what_they_know_of_a_series() -> None:
     world.meter("shop").counter("orders").inc()
     world.advance(10)
     first, second, third = (
-        route.selection.entries for route in world.reporter.routes() if route.selection
+        route.selection.series for route in world.reporter.routes() if route.selection
     )
-    orders = [
-        next(e.series for e in s if e.series.name == "shop.orders") for s in (first, second, third)
-    ]
+    orders = [next(s for s in every if s.name == "shop.orders") for every in (first, second, third)]
     assert orders[0] is orders[1]
     assert [series.unit for series in orders] == ["", "", "bytes"]

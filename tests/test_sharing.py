@@ -56,8 +56,8 @@ class Member:
         from appmetrics.wsgi.app import _Reader
 
         selection = self.reporter.pull(_Reader(name="page"))
-        pairs = zip(selection.entries, selection.values())
-        return {title(entry.series): value for entry, value in pairs if value is not None}
+        pairs = zip(selection.series, selection.values())
+        return {title(series): value for series, value in pairs if value is not None}
 
     def die(self) -> None:
         """What is left after kill -9: files, and no locks."""

@@ -116,7 +116,7 @@ def test_no_update_is_lost_while_scraped_and_reconfigured() -> None:
 
     def scrape() -> None:
         selection = world.reporter.pull(scraped)
-        found = {e.series.name: v for e, v in zip(selection.entries, selection.values())}
+        found = {s.name: v for s, v in zip(selection.series, selection.values())}
         totals.append(found["shop.orders"])
 
     def report() -> None:

@@ -171,8 +171,8 @@ class Collector(_Collector):
         values = selection.values()
         points = selection.points
         pairs = [
-            (entry.series, value)
-            for entry, value in zip(selection.entries, values)
-            if value is not None and not isinstance(points[entry.indexes[0]], Stat)
+            (selection.series[place], value)
+            for place, value in enumerate(values)
+            if value is not None and not isinstance(points[selection.indexes(place)[0]], Stat)
         ]
         yield from text_string_to_metric_families(expose(pairs, bounds=self._bounds))

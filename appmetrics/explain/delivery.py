@@ -13,9 +13,8 @@ from ..meter import Meter
 from ..reporter import Reporter
 from ..routes import Route
 from ..sample import Labels, Series
-from ..selection import LEFT_OUT
 from .answer import INFO, OK, PROBLEM, Step
-from .subject import Entries, Subject
+from .subject import Places, Subject
 
 #: Of many series or lines so many are shown.
 SHOWN = 10
@@ -54,24 +53,24 @@ class Delivery:
         apart = self._apart()
         if apart:
             return Step(topic, *apart)
-        entries = Entries(self.route.selection, subjects)
+        places = Places(self.route.selection, subjects)
         #: Final lines of what it gets, and series that it doesn't send, by what was done to them.
         sent: dict[str, dict[str, None]] = {}
         unsent: dict[str, list[str]] = {}
         refusals = self._refusals()
         for subject in subjects:
             final, notes = self._way(subject.series)
-            entry = entries.of(subject)
             refusal = ""
             if final is not None:
-                left_out = entry is not None and entry.prepared is LEFT_OUT
-                refusal = refusals.get((final.kind, final.identity), "left out" if left_out else "")
+                unnamed = "left out" if places.is_left_out(subject) else ""
+                refusal = refusals.get((final.kind, final.identity), unnamed)
             if final is None or refusal:
                 who = title(subject.series.name, subject.series.labels)
                 unsent.setdefault(refusal or notes[-1], []).append(who)
                 continue
-            if entry is not None and len(entry.indexes) > 1:
-                notes.append(f"merged from {count(len(entry.indexes), 'series', 'series')}")
+            merged = places.merged(subject)
+            if merged > 1:
+                notes.append(f"merged from {count(merged, 'series', 'series')}")
             sent.setdefault("; ".join(notes), {}).update(dict.fromkeys(self._lines(final)))
         verdict = PROBLEM if unsent else OK
         if not sent and len(unsent) == 1:

@@ -24,7 +24,7 @@ from .answer import INFO, OK, PROBLEM, Explanation, Step
 from .configuration import Configuration, configuration_step
 from .delivery import Delivery, filter_name, named, some
 from .guess import event_takers, found_as, sent_as
-from .subject import NEAREST, Entries, Subject, hypothetical, nearest_names, no_label
+from .subject import NEAREST, Places, Subject, hypothetical, nearest_names, no_label
 
 #: Of an instrument's series so many are looked at; twice the usual limit of children.
 MOST = 2000
@@ -187,7 +187,7 @@ class _Examiner:
     def _values(self, subjects: Sequence[Subject], meter: Meter, routes: Sequence[Route]) -> None:
         getting = meter.effective_handlers
         readers = (r for r in routes if not r.handler.pull and r.handler in getting)
-        rounds = [Entries(route.selection, subjects) for route in readers]
+        rounds = [Places(route.selection, subjects) for route in readers]
         lines = []
         missing = 0
         for subject in subjects:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..display import printable
 from ..sample import STATE, STATES, TIMER, Labels, Series, sorted_labels
-from ..selection import Entry, Point, Selection
+from ..selection import LEFT_OUT, Point, Selection
 
 NEAREST = 5
 
@@ -37,35 +37,51 @@ def hypothetical(name: str, kind: str, level: int, labels: Mapping[str, str]) ->
 Key = tuple[str, Labels, str]
 
 
-class Entries:
-    """One handler's entries of the series asked for, and when rounds saw them change."""
+class Places:
+    """Where the series asked for are in one handler's selection, and what became of them."""
 
     def __init__(self, selection: Selection | None, subjects: Sequence[Subject]) -> None:
         self._selection = selection
-        self._entries: dict[Key, Entry] = {}
+        self._places: dict[Key, int] = {}
         if selection is None:
             return
         # Not by the points: those of several processes that share are merged into others.
         wanted = {_key(subject.series) for subject in subjects if subject.point is not None}
         names = {name for name, *_ in wanted}
-        places = {
+        points = {
             n: _key(series)
             for n, series in enumerate(point.series for point in list(selection.points))
             if series.name in names and _key(series) in wanted
         }
-        for entry in list(selection.entries):
-            for index in entry.indexes:
-                if index in places:
-                    self._entries[places[index]] = entry
+        for place in range(len(selection.series)):
+            for index in selection.indexes(place):
+                if index in points:
+                    self._places[points[index]] = place
 
-    def of(self, subject: Subject) -> Entry | None:
-        """The entry that a series became part of, if the handler has it."""
-        return self._entries.get(_key(subject.series)) if subject.point is not None else None
+    def of(self, subject: Subject) -> int | None:
+        """The place of what a series became part of, if the handler has it."""
+        return self._places.get(_key(subject.series)) if subject.point is not None else None
+
+    def is_left_out(self, subject: Subject) -> bool:
+        """Whether the handler has refused it."""
+        place = self.of(subject)
+        if self._selection is None or place is None:
+            return False
+        return self._selection.prepared[place] is LEFT_OUT
+
+    def merged(self, subject: Subject) -> int:
+        """Of how many points it is one."""
+        place = self.of(subject)
+        if self._selection is None or place is None:
+            return 0
+        return len(self._selection.indexes(place))
 
     def changed(self, subject: Subject) -> float:
         """When a round last found another value (seconds since 1970), 0 if never."""
-        entry = self.of(subject)
-        return self._selection.changed(entry) if self._selection and entry else 0.0
+        place = self.of(subject)
+        if self._selection is None or place is None:
+            return 0.0
+        return self._selection.changed(place)
 
 
 def nearest_names(name: str, known: Iterable[str]) -> tuple[str, ...]:

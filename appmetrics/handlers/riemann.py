@@ -236,9 +236,11 @@ class RiemannHandler(NetworkHandler):
         now = self.clock.time()
         self.backlog.add(
             [
-                Sample(entry.series, now, LEAVING, prepared=entry.prepared)
-                for entry, value in zip(selection.entries, selection.values())
-                if value is not None and isinstance(entry.prepared, Prepared)
+                Sample(series, now, LEAVING, prepared=prepared)
+                for series, prepared, value in zip(
+                    selection.series, selection.prepared, selection.values()
+                )
+                if value is not None and isinstance(prepared, Prepared)
             ]
         )
 

@@ -145,7 +145,7 @@ class MetricsApp:
         self, format: str, wanted: Callable[[Series], bool] | None
     ) -> tuple[str, str, str | Iterator[str]]:
         selection, crowd = self.reporter.pull(self.handler), self._crowd
-        crowd.look(selection.entries, self.reporter)
+        crowd.look(selection.series, self.reporter)
         values = selection.values()
         if self._pid != os.getpid():
             # The first time, or in a forked child, where a lock may be held for ever.
@@ -158,9 +158,9 @@ class MetricsApp:
         if document is not None:
             return "200 OK", document.content_type, document.render(selection, values, wanted)
         found = (
-            (selection.entries[index].series, values[index])
-            for index in unhurried(range(len(values)), 100)
-            if wanted is None or wanted(selection.entries[index].series)
+            (selection.series[place], values[place])
+            for place in unhurried(range(len(values)), 100)
+            if wanted is None or wanted(selection.series[place])
         )
         pairs = (pair for place, pair in enumerate(found) if crowd.shows(place, pair[0]))
         if format == "json":
@@ -208,11 +208,11 @@ class _Document:
             if selection is not self._selection:
                 self._exposition, self._known = self._make(), 0
                 self._selection = selection
-            for entry in unhurried(selection.entries[self._known : len(values)], 100):
-                if self._crowd.shows(self._known, entry.series):
-                    self._exposition.add(entry.series)
+            for series in unhurried(selection.series[self._known : len(values)], 100):
+                if self._crowd.shows(self._known, series):
+                    self._exposition.add(series)
                 else:
-                    self._exposition.skip(entry.series, self._crowd.reason)
+                    self._exposition.skip(series, self._crowd.reason)
                 self._known += 1
             exposition = self._exposition
         document = exposition.render(values, wanted)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from ..display import count
 from ..reporter import Reporter
 from ..sample import Series
-from ..selection import Entry
 
 log = logging.getLogger("appmetrics")
 
@@ -32,10 +31,10 @@ class Crowd:
         self.left_out = 0
         self._said = False
 
-    def look(self, entries: Sequence[Entry], reporter: Reporter) -> None:
+    def look(self, every: Sequence[Series], reporter: Reporter) -> None:
         """Count what is left out, for the self-metric; the first time also in the log."""
-        beyond = entries[self.most :] if len(entries) > self.most else ()
-        self.left_out = sum(not entry.series.name.startswith(_OWN) for entry in beyond)
+        beyond = every[self.most :] if len(every) > self.most else ()
+        self.left_out = sum(not series.name.startswith(_OWN) for series in beyond)
         reporter.left_out[self] = self.left_out
         if self.left_out and not self._said:
             self._said = True
