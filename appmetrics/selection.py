@@ -27,6 +27,12 @@ LEFT_OUT = object()
 #: Stands for what a handler has not prepared yet.
 UNPREPARED = object()
 
+#: Kinds of which a round tells the change.
+_GROWING = frozenset((COUNTER, TIMER, HISTOGRAM))
+
+# A NamedTuple's own constructor is Python code, and dearer than the rest of a sample.
+_sample: Callable[[tuple[Any, ...]], Sample] = functools.partial(tuple.__new__, Sample)
+
 #: How many points are done before other threads may run: some hundred microseconds each.
 _READ, _SAMPLED, _CHOSEN = 2000, 500, 50
 
@@ -249,19 +255,19 @@ class Selection:
             if value is None:
                 continue
             series = every[place]
-            delta = None
-            if series.kind in (COUNTER, TIMER, HISTOGRAM):
-                delta = difference(series.kind, readings[first], previous[first])
+            delta, kind = None, series.kind
+            if kind in _GROWING:
+                delta = difference(kind, readings[first], previous[first])
                 if place in merged:
                     more = [
-                        difference(series.kind, readings[i], previous[i])
+                        difference(kind, readings[i], previous[i])
                         for i in merged[place]
                         if i < len(readings)
                     ]
                     delta = merge(series, [delta, *more])
-            result.append(Sample(series, time, value, delta, elapsed, made))
+            result.append(_sample((series, time, value, delta, elapsed, made)))
         for index, reading in enumerate(unhurried(readings, _READ)):
-            if reading is not None:
+            if reading is not None and reading is not previous[index]:
                 if _number(reading) != _number(previous[index]):
                     self._changed[index] = time
                 previous[index] = reading

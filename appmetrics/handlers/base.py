@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..clock import SYSTEM, Clock
 from ..errors import describe
+from ..identities import T
 from ..levels import NOTSET
 from ..observing import Sink
 from ..options import Option, level, names, period, text
@@ -180,6 +181,11 @@ class Handler:
         return []
 
     # -- mechanism -----------------------------------------------------------
+
+    def share(self, made: T) -> T:
+        """One object for all that is equal to it and that handlers have made, by the
+        routing of now, of series; for what ``prepare`` keeps."""
+        return made if self._selection is None else self._selection.share(made)
 
     def sink(self, series: Series) -> Sink | None:
         """What `observer` gives; never raises, and logs nothing: an application waits."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..exposition.values import LARGEST, number
 from ..options import Option, boolean, choice, port, text
@@ -33,16 +33,6 @@ MAX_DATAGRAM = 1400
 
 _EXACT = (int, float)
 _PLACES = ("count", "rate", "total")
-
-
-class _Prepared(NamedTuple):
-    """What never changes in a series' lines."""
-
-    kind: str
-    #: The beginning of each line, up to its value, by statistic.
-    heads: dict[str, str]
-    #: Of a counter: its heads, each with the place of its number among (delta, rate, total).
-    plain: tuple[tuple[str, int], ...]
 
 
 class GraphiteHandler(HistoryHandler):
@@ -123,6 +113,10 @@ class GraphiteHandler(HistoryHandler):
         self.layout: Plain | Statsd = Statsd() if layout == "statsd" else plain
         self.paths = Paths(prefix, template, tags, self.layout.keys, self.layout.group)
         self.events = self._events_api(events) if events else None
+        counted = self.layout.keys(Series("", kind=COUNTER))
+        #: A counter's statistics, each with the place of its number among (delta, rate, total).
+        self._counted = [(key, _PLACES.index(key)) for key in counted]
+        self._counts_all = counted == _PLACES
         self._unsent = LeftOut(self.name)
         self._line = Line(host, port, protocol)
 
@@ -136,21 +130,12 @@ class GraphiteHandler(HistoryHandler):
     def prepare(self, series: Series) -> Any:
         if series.kind == EVENT:
             return LEFT_OUT if self.events is None else EVENT
-        why = self.paths.claim(series)
+        path = self.share(self.paths.path(series))
+        why = self.paths.claim(series, path)
         if not why:
-            return self._prepared(series)
+            return path
         self._unsent.leave_out(series, why)
         return LEFT_OUT
-
-    def _prepared(self, series: Series) -> _Prepared:
-        path = self.paths.path(series)
-        keys = self.layout.keys(series) or ("",)
-        heads = {key: f"{path.replace(MARK, key)} " for key in keys}
-        if series.kind in (GAUGE, STATE):
-            heads = {"": heads[keys[0]]}
-        counts = series.kind == COUNTER
-        places = [(heads[key], _PLACES.index(key)) for key in keys] if counts else []
-        return _Prepared(series.kind, heads, tuple(places))
 
     def rerouted(self) -> None:
         self.paths.forget()
@@ -197,8 +182,10 @@ class GraphiteHandler(HistoryHandler):
 
     def _lines(self, sample: Sample, end: str) -> str:
         """All lines of a sample. Written for speed: most of a round is spent here."""
-        _, _, value, delta, elapsed, (kind, heads, plain) = sample
-        if plain:
+        series, _, value, delta, elapsed, path = sample
+        kind = series.kind
+        start, _, rest = path.partition(MARK)
+        if kind == COUNTER:
             if (
                 type(value) in _EXACT
                 and type(delta) in _EXACT
@@ -206,14 +193,24 @@ class GraphiteHandler(HistoryHandler):
                 and -LARGEST <= delta <= LARGEST
             ):
                 numbers = (delta, delta / elapsed if elapsed else 0.0, value)
-                return "".join([f"{head}{numbers[place]!r}{end}" for head, place in plain])
+                if self._counts_all:
+                    return (
+                        f"{start}count{rest} {delta!r}{end}"
+                        f"{start}rate{rest} {numbers[1]!r}{end}"
+                        f"{start}total{rest} {value!r}{end}"
+                    )
+                return "".join(
+                    [f"{start}{key}{rest} {numbers[n]!r}{end}" for key, n in self._counted]
+                )
         elif kind in (GAUGE, STATE):
             if type(value) not in _EXACT or not -LARGEST <= value <= LARGEST:
                 value = number(value.number if kind == STATE else value)
                 if value is None:
                     return ""
-            return f"{heads['']}{value!r}{end}"
-        return "".join([f"{heads[key]}{each!r}{end}" for key, each in self.layout.values(sample)])
+            key = self.layout.keys(series)
+            return f"{start}{key[0] if key else ''}{rest} {value!r}{end}"
+        values = self.layout.values(sample)
+        return "".join([f"{start}{key}{rest} {each!r}{end}" for key, each in values])
 
     # -- delivery ------------------------------------------------------------
 

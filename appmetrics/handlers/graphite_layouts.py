@@ -40,12 +40,14 @@ class Plain:
     def __init__(self, statistics: Sequence[str], counter_statistics: Sequence[str]) -> None:
         self.words = tuple(statistics)
         self.counter_words = tuple(counter_statistics)
+        self._keys = tuple(map(key, self.words))
+        self._counter_keys = tuple(map(key, self.counter_words))
 
     def keys(self, series: Series) -> tuple[str, ...]:
         """The statistics of a series as they stand in its paths; empty: it has one path."""
         if series.kind in (GAUGE, STATE):
             return ()
-        return tuple(map(key, self.counter_words if series.kind == COUNTER else self.words))
+        return self._counter_keys if series.kind == COUNTER else self._keys
 
     def group(self, series: Series) -> str:
         """Components in front of the path."""

@@ -122,9 +122,8 @@ class Paths:
         """Whether a path ends with its statistic, or has it somewhere inside."""
         return self._template[-1] == "{statistic}"
 
-    def claim(self, series: Series) -> str:
-        """Give a series its path; returns why it can't have it, else nothing."""
-        path = self.path(series)
+    def claim(self, series: Series, path: str) -> str:
+        """Give a series its `path`; returns why it can't have it, else nothing."""
         keys = self._keys(series)
         if len(path.encode()) + max(map(len, keys), default=0) > MAX_PATH:
             return f"its path is longer than {MAX_PATH} bytes"
