@@ -144,6 +144,7 @@ class RiemannHandler(NetworkHandler):
         prepared = self._rendering.prepared(series, self._time_to_live())
         if series.kind == EVENT:
             return prepared
+        prepared = self.share(prepared)
         why = self._refusal(series, prepared)
         if not why:
             for part in prepared.parts:
