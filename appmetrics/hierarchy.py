@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import rejection
 from .clock import SYSTEM, Clock
@@ -22,7 +22,17 @@ from .limits import MAX_LABEL_LENGTH
 from .meter import Meter, MeterSettings
 from .observing import Sink
 from .registry import ReadOnly, Registry
-from .sample import COUNTER, GAUGE, HISTOGRAM, MAX_DEPTH, TIMER, Sample, Series
+from .sample import (
+    COUNTER,
+    GAUGE,
+    HISTOGRAM,
+    MAX_DEPTH,
+    TIMER,
+    Labels,
+    Sample,
+    Series,
+    sorted_labels,
+)
 from .selection import Point, Selection
 
 log = logging.getLogger("appmetrics")
@@ -32,6 +42,19 @@ EARLY_EVENTS = 100
 
 #: Kinds whose values are alike.
 _SHAPES = {COUNTER: "number", GAUGE: "number", TIMER: "distribution", HISTOGRAM: "distribution"}
+
+
+class Way(NamedTuple):
+    """What becomes of a meter's series on their way to one handler: those below the level
+    end there, the common labels are added, the filters are asked in this order."""
+
+    level: int
+    labels: Labels
+    filters: tuple[Filter, ...]
+
+
+def _untraced(what: str, by: object, series: Series | None) -> None:
+    """Takes no notice."""
 
 
 class Hierarchy:
@@ -201,18 +224,18 @@ class Hierarchy:
 
         ``before`` gives what the handler was handed over of a point before it was new here.
         """
-        getting: dict[Meter, bool] = {}
+        ways: dict[Meter, Way | None] = {}
 
         def choose(point: Point) -> Series | None:
             meter = self.meter_of(point)
-            if meter not in getting:
-                getting[meter] = handler.everywhere or handler in meter.effective_handlers
-            if not getting[meter]:
+            if meter not in ways:
+                gets = handler.everywhere or handler in meter.effective_handlers
+                ways[meter] = self._way(meter, handler) if gets else None
+            way = ways[meter]
+            if way is None:
                 return None
             series = point.series
-            if series.level < meter.effective_level:
-                return None
-            return self.route(series, meter, handler)
+            return None if series.level < way.level else self._follow(series, way, meter)
 
         return Selection(choose, started, before, self._identities)
 
@@ -221,7 +244,7 @@ class Hierarchy:
         series: Series,
         meter: Meter,
         handler: Handler,
-        trace: Callable[[str, Any, Series | None], None] = lambda what, by, series: None,
+        trace: Callable[[str, Any, Series | None], None] = _untraced,
     ) -> Series | None:
         """What a series looks like to a handler; None if it doesn't get it.
 
@@ -231,11 +254,26 @@ class Hierarchy:
         if series.level < handler.level:
             trace("level", handler, None)
             return None
-        common = meter.effective_labels
-        if common:
-            series = series.with_common(common)
+        return self._follow(series, self._way(meter, handler), meter, trace)
+
+    def _way(self, meter: Meter, handler: Handler) -> Way:
+        return Way(
+            max(meter.effective_level, handler.level),
+            sorted_labels(meter.effective_labels),
+            (*meter.effective_filters, *handler.filters),
+        )
+
+    def _follow(
+        self,
+        series: Series,
+        way: Way,
+        meter: Meter,
+        trace: Callable[[str, Any, Series | None], None] = _untraced,
+    ) -> Series | None:
+        if way.labels:
+            series = series.with_pairs(way.labels)
             trace("labels", meter, series)
-        for filter in (*meter.effective_filters, *handler.filters):
+        for filter in way.filters:
             result = self._apply(filter, series)
             trace("filter", filter, result)
             if result is None:

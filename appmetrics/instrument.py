@@ -96,6 +96,7 @@ class Declaration:
         self.name = name
         self.help = help
         self.labels = labels
+        self.labels_sorted = labels == tuple(sorted(labels))
         self.unit = unit
         self.level = level
         self.merge = merge
@@ -187,7 +188,9 @@ class Instrument:
     def series(self) -> Series:
         """Who this is, without common labels and filters."""
         declared = self.declaration
-        labels: Labels = tuple(sorted(zip(declared.labels, self._values)))
+        labels: Labels = tuple(zip(declared.labels, self._values))
+        if not declared.labels_sorted:
+            labels = tuple(sorted(labels))
         return Series(
             declared.name,
             labels,

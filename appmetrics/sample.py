@@ -6,6 +6,7 @@ reads an instrument or knows a target.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -36,6 +37,11 @@ UNKNOWN = "unknown"
 def sorted_labels(labels: Mapping[str, object]) -> Labels:
     """Labels in their one canonical form: pairs of text, sorted by name."""
     return tuple(sorted((str(key), str(value)) for key, value in labels.items()))
+
+
+@functools.lru_cache(maxsize=256)
+def _names(labels: Labels) -> frozenset[str]:
+    return frozenset(name for name, _ in labels)
 
 
 class Series(NamedTuple):
@@ -70,9 +76,16 @@ class Series(NamedTuple):
 
     def with_common(self, labels: Mapping[str, object]) -> Series:
         """The same series with these common labels; its own labels win."""
+        return self.with_pairs(sorted_labels(labels))
+
+    def with_pairs(self, labels: Labels) -> Series:
+        """`with_common` for labels in canonical form."""
         own = dict(self.labels)
-        added = frozenset(labels) - own.keys()
-        return self._replace(labels=sorted_labels({**labels, **own}), common=self.common | added)
+        added = tuple(pair for pair in labels if pair[0] not in own)
+        # One set of names for all series that get the same labels.
+        names = _names(added)
+        common = self.common | names if self.common else names
+        return self._replace(labels=tuple(sorted(self.labels + added)), common=common)
 
 
 class StateValue(NamedTuple):

@@ -34,7 +34,7 @@ _GROWING = frozenset((COUNTER, TIMER, HISTOGRAM))
 _sample: Callable[[tuple[Any, ...]], Sample] = functools.partial(tuple.__new__, Sample)
 
 #: How many points are done before other threads may run: some hundred microseconds each.
-_READ, _SAMPLED, _CHOSEN = 2000, 500, 50
+_READ, _SAMPLED, _CHOSEN = 2000, 500, 150
 
 
 class Point(Protocol):
@@ -114,20 +114,21 @@ class Selection:
 
         ``points`` is the registry's list of all points, which only grows.
         """
-        for point in unhurried(points[self._looked_at :], _CHOSEN):
-            series = self._choose(point)
-            if series is not None:
-                self._add(point, series)
-            self._looked_at += 1
+        for part in in_parts(points[self._looked_at :], _CHOSEN):
+            for point in part:
+                series = self._choose(point)
+                if series is not None:
+                    self._add(point, series)
+                self._looked_at += 1
+            before = [self._before(point) for point in self.points[len(self._handed) :]]
+            self._handed += before
+            self._previous += before
+            self._changed.extend([0.0] * len(before))
 
     def _add(self, point: Point, series: Series) -> None:
         index = len(self.points)
         self.points.append(point)
         self._positions.append(self._looked_at)
-        before = self._before(point)
-        self._handed.append(before)
-        self._previous.append(before)
-        self._changed.append(0.0)
         number, series = self._identities.of(series)
         places = self._places
         if number >= len(places):

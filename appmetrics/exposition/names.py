@@ -16,6 +16,7 @@ Which names clash with each other is for ``prometheus`` to see.
 
 from __future__ import annotations
 
+import functools
 import re
 
 from ..sample import COUNTER, STATE, Labels, Series
@@ -39,20 +40,30 @@ def _without_total(name: str) -> str:
 
 def unit_name(series: Series) -> str:
     """The unit as it stands in names; empty for a state, which can't have one."""
-    return "" if series.kind == STATE else _UNSAFE.sub("_", series.unit)
+    return _unit(series.kind, series.unit)
+
+
+def _unit(kind: str, unit: str) -> str:
+    return "" if kind == STATE else _UNSAFE.sub("_", unit)
 
 
 def family_name(series: Series) -> str:
     """The name of the series' metric family; a counter's is without ``_total``."""
-    name = _plain(series.name)
-    unit = unit_name(series)
-    if series.kind == COUNTER:
+    return _family_name(series.name, series.kind, series.unit)
+
+
+# The series of one instrument come one after the other.
+@functools.lru_cache(maxsize=1024)
+def _family_name(plain: str, kind: str, unit: str) -> str:
+    name = _plain(plain)
+    unit = _unit(kind, unit)
+    if kind == COUNTER:
         name = _without_total(name)
     if unit and not name.endswith(f"_{unit}"):
         name += f"_{unit}"
-    if series.kind == COUNTER:
+    if kind == COUNTER:
         return _without_total(name)
-    return _unreserved(name) if series.kind == STATE else name
+    return _unreserved(name) if kind == STATE else name
 
 
 def _unreserved(name: str) -> str:
@@ -70,22 +81,32 @@ def label_text(labels: Labels, own: str = "") -> tuple[str, bool]:
     ``own`` is a further name that the format needs itself. Only a change can
     make the labels of two different series the same.
     """
-    names = [_label_name(name, own) for name, _ in labels]
-    taken = {name for (given, _), name in zip(labels, names, strict=True) if given == name}
-    changed = len(taken) < len(labels)
-    taken.add(own)
+    heads, changed = _label_heads(tuple([name for name, _ in labels]), own)
     parts = []
-    for (given, value), name in zip(labels, names, strict=True):
-        if given != name:
+    for head, (_, value) in zip(heads, labels, strict=True):
+        safe = value if value.isascii() else encodable(value)
+        changed = changed or safe != value
+        parts.append(f'{head}{escape(safe)}"')
+    return ",".join(parts), changed
+
+
+@functools.lru_cache(maxsize=1024)
+def _label_heads(given: tuple[str, ...], own: str) -> tuple[list[str], bool]:
+    """``name="`` for each label, and whether a name had to be changed."""
+    names = [_label_name(name, own) for name in given]
+    taken = {name for name, plain in zip(given, names, strict=True) if name == plain}
+    changed = len(taken) < len(given)
+    taken.add(own)
+    heads = []
+    for old, name in zip(given, names, strict=True):
+        if old != name:
             free, number = name, 2
             while free in taken:
                 free, number = _unreserved(f"{name}_{number}"), number + 1
             taken.add(free)
             name = free
-        safe = encodable(value)
-        changed = changed or safe != value
-        parts.append(f'{name}="{escape(safe)}"')
-    return ",".join(parts), changed
+        heads.append(f'{name}="')
+    return heads, changed
 
 
 def escape(text: str) -> str:

@@ -208,7 +208,7 @@ class _Document:
             if selection is not self._selection:
                 self._exposition, self._known = self._make(), 0
                 self._selection = selection
-            for series in unhurried(selection.series[self._known : len(values)], 100):
+            for series in unhurried(selection.series[self._known : len(values)], 200):
                 if self._crowd.shows(self._known, series):
                     self._exposition.add(series)
                 else:
