@@ -107,6 +107,8 @@ class Selection:
         self._previous: list[Any] = []
         self._when = started
         self._changed = array("d")
+        #: How many series the handler has prepared.
+        self._readied = 0
         self._former: tuple[Selection, list[int | None]] | None = None
 
     def extend(self, points: Sequence[Point]) -> None:
@@ -246,10 +248,11 @@ class Selection:
         result = []
         every, prepared, merged = self.series, self.prepared, self._more
         read = self._first[: bisect_left(self._first, len(readings))]
+        for place in unhurried(range(self._readied, len(read)), _CHOSEN):
+            prepared[place] = prepare(every[place])
+        self._readied = max(self._readied, len(read))
         for place, first in enumerate(unhurried(read, _SAMPLED)):
             made = prepared[place]
-            if made is UNPREPARED:
-                made = prepared[place] = prepare(every[place])
             if made is LEFT_OUT:
                 continue
             value = self._value(place, readings) if place in merged else readings[first]

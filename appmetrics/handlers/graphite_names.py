@@ -6,6 +6,7 @@ connections are not known here.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -25,6 +26,7 @@ MAX_PATH = 1000
 MARK = "\0"
 
 _FIELD = re.compile(r"\{(\w+)\}")
+_FIT = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_COMPONENT}}}").fullmatch
 _UNFIT = re.compile(r"[^\w-]")
 _UNFIT_IN_TAG = re.compile(r"""[\s;!^="'`\\{}()\[\]<>*?~,|]""")
 
@@ -35,9 +37,12 @@ def component(value: str) -> str:
     Letters and digits of any script stay. Empty becomes ``_``; what is longer
     than 200 bytes is cut and ends in a hash of the whole.
     """
+    if _FIT(value):
+        return value
     return cut(_UNFIT.sub("_", value), MAX_COMPONENT) or "_"
 
 
+@functools.lru_cache(maxsize=1024)
 def dotted(value: str) -> str:
     """Text as components: cut at its dots, those that are empty left out."""
     return ".".join(component(part) for part in value.split(".") if part)
@@ -77,9 +82,8 @@ class Paths:
 
     def path(self, series: Series) -> str:
         """The path; `MARK` stands where a statistic goes."""
-        others = [pair for pair in series.labels if pair[0] not in self._named]
-        if not self._tags:
-            others = [pair for pair in others if pair[0] not in series.common]
+        apart = self._named if self._tags else self._named | series.common
+        others = [pair for pair in series.labels if pair[0] not in apart]
         beginning = ".".join(filter(None, (self.prefix, self.instance)))
         whole = {
             "{prefix}": beginning,
@@ -87,11 +91,11 @@ class Paths:
             "{labels}": "" if self._tags else ".".join(component(value) for _, value in others),
             "{statistic}": MARK if self._keys(series) else "",
         }
-        known = {**dict(series.labels), "prefix": beginning, "name": series.name}
 
         def filled(part: str) -> str:
             if part in whole:
                 return whole[part]
+            known = {**dict(series.labels), "prefix": beginning, "name": series.name}
             return component(_FIELD.sub(lambda field: known.get(field[1], ""), part))
 
         first = "" if "prefix" in self._fields else self.instance
