@@ -23,8 +23,11 @@ HOT: dict[str, tuple[Budget | None, Budget | None]] = {
 TEXT = at_least(14)
 #: Milliseconds that a request takes longer while 100,000 series are scraped.
 LATENCY = at_most(20)
-#: Bytes of a counter's child with two labels, and what each handler adds.
-CHILD, PER_HANDLER = at_most(400), at_most(150)
+#: The first text of a process, which renders what never changes, against each of theirs.
+FIRST_TEXT = at_least(1)
+#: Bytes of a counter's child with two labels, what the first handler adds (with it comes
+#: what all share), and what each further one adds, also one with names of its own.
+CHILD, FIRST_HANDLER, PER_HANDLER = at_most(400), at_most(450), at_most(150)
 #: Time of ``import appmetrics`` over that of prometheus_client, both without the interpreter's.
 IMPORT = at_most(0.7)
 #: An increment in shared memory: at most so many A, at least so many times as fast as

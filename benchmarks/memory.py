@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from appmetrics.handlers.base import Handler
 from appmetrics.handlers.graphite import GraphiteHandler
 from appmetrics.handlers.null import NullHandler
+from appmetrics.handlers.riemann import RiemannHandler
 from appmetrics.testing import World
 
 from . import many
-from .budgets import CHILD, PER_HANDLER
+from .budgets import CHILD, FIRST_HANDLER, PER_HANDLER
 from .harness import Figure, listing, once
 
 SERIES = 20_000
@@ -94,13 +95,23 @@ def per_handler(make: Callable[[int], Handler]) -> list[float]:
     return [one - none, (four - one) / 3]
 
 
-class Nowhere(GraphiteHandler):
-    """A handler with names of its own, that sends nowhere."""
+class NoCarbon(GraphiteHandler):
+    """Makes lines, and sends them nowhere."""
 
     threaded = False
 
     def send(self, payload: bytes) -> None:
         """Nowhere."""
+
+
+class NoRiemann(RiemannHandler):
+    """Makes events, and sends them nowhere."""
+
+    threaded = False
+
+    def send_all(self, payloads: Sequence[bytes]) -> Iterator[None]:
+        """Nowhere."""
+        yield from [None] * len(payloads)
 
 
 def creation() -> list[Figure]:
@@ -128,7 +139,11 @@ def creation() -> list[Figure]:
 def figures() -> list[Figure]:
     """Prints and returns bytes and times."""
     first, further = per_handler(lambda number: NullHandler(name=f"null{number}"))
-    first_named, named = per_handler(lambda number: Nowhere(name=f"carbon{number}"))
+    first_carbon, carbon = per_handler(lambda number: NoCarbon(name=f"carbon{number}"))
+    _, other_carbon = per_handler(
+        lambda number: NoCarbon(name=f"carbon{number}", prefix=f"site{number}")
+    )
+    first_riemann, riemann = per_handler(lambda number: NoRiemann(name=f"riemann{number}"))
     full = tuple(2.0**power for power in range(-29, 35))
     result = [
         Figure("a counter's child, 2 labels", taken(filled("counter")), "bytes", CHILD),
@@ -137,10 +152,13 @@ def figures() -> list[Figure]:
         Figure("a timer's child, 7 octaves in use", taken(filled("timer", many.VALUES)), "bytes"),
         Figure("a timer's child, all 64 octaves", taken(filled("timer", full)), "bytes"),
         Figure("theirs: a histogram's child", taken(theirs(Histogram)), "bytes"),
-        Figure("the first handler adds, per counter", first, "bytes"),
+        Figure("the first handler adds, per counter", first, "bytes", FIRST_HANDLER),
         Figure("each further handler", further, "bytes", PER_HANDLER),
-        Figure("the first handler with names of its own (graphite)", first_named, "bytes"),
-        Figure("each further one with names of its own", named, "bytes"),
+        Figure("the first handler, graphite", first_carbon, "bytes"),
+        Figure("each further one, graphite", carbon, "bytes", PER_HANDLER),
+        Figure("... with another prefix", other_carbon, "bytes"),
+        Figure("the first handler, riemann", first_riemann, "bytes"),
+        Figure("each further one, riemann", riemann, "bytes", PER_HANDLER),
         *creation(),
     ]  # fmt: skip
     print(listing(result))

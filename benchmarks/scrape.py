@@ -15,7 +15,7 @@ from appmetrics.handlers.graphite import GraphiteHandler
 from appmetrics.testing import World
 
 from . import many
-from .budgets import TEXT
+from .budgets import FIRST_TEXT, TEXT
 from .harness import Figure, Statement, fastest, listing, once
 
 COUNTERS, HISTOGRAMS = 100_000, 10_000
@@ -60,6 +60,8 @@ def figures() -> list[Figure]:
         )
         of = f"of {number:,} {what}"
         result.append(Figure(f"the first text {of}", first * 1e3, "ms"))
+        ratio = times["theirs: Prometheus text"] / first
+        result.append(Figure(f"the first text {of}", ratio, "x prometheus_client", FIRST_TEXT))
         result += [Figure(f"{name} {of}", t * 1e3, "ms") for name, t in times.items()]
         for name in ("Prometheus text", "OpenMetrics"):
             ratio = times[f"theirs: {name}"] / times[name]
