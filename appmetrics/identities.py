@@ -30,13 +30,17 @@ class Identities:
 
     def of(self, series: Series) -> tuple[int, Series]:
         """The number of whatever has this name, kind and labels; the series itself."""
-        numbers = self._numbers.setdefault((series.name, series.kind), {})
+        key = (series.name, series.kind)
+        numbers = self._numbers.get(key)
+        if numbers is None:
+            numbers = self._numbers.setdefault(key, {})
         number = numbers.get(series.labels)
         if number is None:
             with self._lock:
                 number = numbers.get(series.labels)
                 if number is None:
                     number = len(self._series)
+                    # In this order: who finds the number, finds the series.
                     self._series.append(series)
                     numbers[series.labels] = number
                     return number, series

@@ -34,7 +34,7 @@ _GROWING = frozenset((COUNTER, TIMER, HISTOGRAM))
 _sample: Callable[[tuple[Any, ...]], Sample] = functools.partial(tuple.__new__, Sample)
 
 #: How many points are done before other threads may run: some hundred microseconds each.
-_READ, _SAMPLED, _CHOSEN = 2000, 500, 150
+_READ, _SAMPLED, _CHOSEN = 2000, 500, 200
 
 
 class Point(Protocol):

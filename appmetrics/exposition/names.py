@@ -40,30 +40,20 @@ def _without_total(name: str) -> str:
 
 def unit_name(series: Series) -> str:
     """The unit as it stands in names; empty for a state, which can't have one."""
-    return _unit(series.kind, series.unit)
-
-
-def _unit(kind: str, unit: str) -> str:
-    return "" if kind == STATE else _UNSAFE.sub("_", unit)
+    return "" if series.kind == STATE else _UNSAFE.sub("_", series.unit)
 
 
 def family_name(series: Series) -> str:
     """The name of the series' metric family; a counter's is without ``_total``."""
-    return _family_name(series.name, series.kind, series.unit)
-
-
-# The series of one instrument come one after the other.
-@functools.lru_cache(maxsize=1024)
-def _family_name(plain: str, kind: str, unit: str) -> str:
-    name = _plain(plain)
-    unit = _unit(kind, unit)
-    if kind == COUNTER:
+    name = _plain(series.name)
+    unit = unit_name(series)
+    if series.kind == COUNTER:
         name = _without_total(name)
     if unit and not name.endswith(f"_{unit}"):
         name += f"_{unit}"
-    if kind == COUNTER:
+    if series.kind == COUNTER:
         return _without_total(name)
-    return _unreserved(name) if kind == STATE else name
+    return _unreserved(name) if series.kind == STATE else name
 
 
 def _unreserved(name: str) -> str:
@@ -83,15 +73,17 @@ def label_text(labels: Labels, own: str = "") -> tuple[str, bool]:
     """
     heads, changed = _label_heads(tuple([name for name, _ in labels]), own)
     parts = []
-    for head, (_, value) in zip(heads, labels, strict=True):
-        safe = value if value.isascii() else encodable(value)
-        changed = changed or safe != value
-        parts.append(f'{head}{escape(safe)}"')
+    for head, (_, value) in zip(heads, labels):
+        if not value.isascii():
+            safe = encodable(value)
+            changed = changed or safe != value
+            value = safe
+        parts.append(f'{head}{escape(value)}"')
     return ",".join(parts), changed
 
 
 @functools.lru_cache(maxsize=1024)
-def _label_heads(given: tuple[str, ...], own: str) -> tuple[list[str], bool]:
+def _label_heads(given: tuple[str, ...], own: str) -> tuple[tuple[str, ...], bool]:
     """``name="`` for each label, and whether a name had to be changed."""
     names = [_label_name(name, own) for name in given]
     taken = {name for name, plain in zip(given, names, strict=True) if name == plain}
@@ -106,7 +98,7 @@ def _label_heads(given: tuple[str, ...], own: str) -> tuple[list[str], bool]:
             taken.add(free)
             name = free
         heads.append(f'{name}="')
-    return heads, changed
+    return tuple(heads), changed
 
 
 def escape(text: str) -> str:

@@ -60,6 +60,8 @@ class Exposition:
         self._series: list[Series] = []
         self._families: list[Family] = []
         self._owners: dict[str, Family] = {}
+        #: The families found, by what their names are made of.
+        self._found: dict[tuple[str, str, str], Family] = {}
 
     def add(self, series: Series) -> None:
         """Make a series known: the n-th one added is the n-th value of ``render``."""
@@ -67,19 +69,31 @@ class Exposition:
         self._series.append(series)
         if series.kind == EVENT:
             return
+        key = (series.name, series.kind, series.unit)
+        family = self._found.get(key)
+        if family is None:
+            family = self._claim(series)
+            if family is None:
+                return
+            self._found[key] = family
+        if not family.add(index, series):
+            self._leave_out(series, f"these labels of {family.name}", family.first)
+
+    def _claim(self, series: Series) -> Family | None:
+        """The family of a series, made if all its names are free; None if they aren't."""
         name = family_name(series)
         family = self._owners.get(name)
-        if family is None or not family.takes(series, name):
-            claims = [name + suffix for suffix in _CLAIMS[series.kind]]
-            taken = next((claim for claim in claims if claim in self._owners), None)
-            if taken is not None:
-                self._leave_out(series, f"the name {taken}", self._owners[taken].first)
-                return
-            family = self._family(series, name)
-            self._owners.update(dict.fromkeys(claims, family))
-            self._families.append(family)
-        if not family.add(index, series):
-            self._leave_out(series, f"these labels of {name}", family.first)
+        if family is not None and family.takes(series, name):
+            return family
+        claims = [name + suffix for suffix in _CLAIMS[series.kind]]
+        taken = next((claim for claim in claims if claim in self._owners), None)
+        if taken is not None:
+            self._leave_out(series, f"the name {taken}", self._owners[taken].first)
+            return None
+        family = self._family(series, name)
+        self._owners.update(dict.fromkeys(claims, family))
+        self._families.append(family)
+        return family
 
     def skip(self, series: Series, why: str) -> None:
         """Make a series known as `add` does, but leave it out."""
