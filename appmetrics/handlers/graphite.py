@@ -111,7 +111,8 @@ class GraphiteHandler(HistoryHandler):
         self.batches = 2 if protocol == "tcp" else 0
         plain = Plain(statistics, counter_statistics)
         self.layout: Plain | Statsd = Statsd() if layout == "statsd" else plain
-        self.paths = Paths(prefix, template, tags, self.layout.keys, self.layout.group)
+        group = self.layout.group if isinstance(self.layout, Statsd) else None
+        self.paths = Paths(prefix, template, tags, self.layout.keys, group)
         self.events = self._events_api(events) if events else None
         counted = self.layout.keys(Series("", kind=COUNTER))
         #: A counter's statistics, each with the place of its number among (delta, rate, total).
@@ -158,12 +159,12 @@ class GraphiteHandler(HistoryHandler):
         texts: list[str] = []
         length = count = 0
         when: float | None = None
-        end = ""
+        front, end = self.paths.front, ""
         for sample in samples:
             if sample.time != when:
                 when = sample.time
                 end = f" {int(when)}\n"
-            text = self._lines(sample, end)
+            text = self._lines(sample, front, end)
             size = len(text) if text.isascii() else len(text.encode())
             if length + size > limit:
                 if texts:
@@ -180,11 +181,12 @@ class GraphiteHandler(HistoryHandler):
         if length:
             yield "".join(texts).encode(), count
 
-    def _lines(self, sample: Sample, end: str) -> str:
+    def _lines(self, sample: Sample, front: str, end: str) -> str:
         """All lines of a sample. Written for speed: most of a round is spent here."""
         series, _, value, delta, elapsed, path = sample
         kind = series.kind
         start, _, rest = path.partition(MARK)
+        start = front + start
         if kind == COUNTER:
             if (
                 type(value) in _EXACT

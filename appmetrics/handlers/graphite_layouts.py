@@ -49,10 +49,6 @@ class Plain:
             return ()
         return self._counter_keys if series.kind == COUNTER else self._keys
 
-    def group(self, series: Series) -> str:
-        """Components in front of the path."""
-        return ""
-
     def values(self, sample: Sample) -> Iterable[tuple[str, float]]:
         """(key, value) for each statistic that has a finite value."""
         words = self.counter_words if sample.series.kind == COUNTER else self.words
@@ -82,7 +78,7 @@ class Statsd:
         return self.COUNTER if series.kind == COUNTER else self.TIMER
 
     def group(self, series: Series) -> str:
-        """As `Plain.group`."""
+        """Components in front of the path."""
         kinds = {COUNTER: "counters", GAUGE: "gauges", STATE: "gauges"}
         return f"stats.{'sets' if self._is_set(series) else kinds.get(series.kind, 'timers')}"
 

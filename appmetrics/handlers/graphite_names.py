@@ -56,7 +56,10 @@ def tag_value(value: str) -> str:
 
 class Paths:
     """The paths of one handler. ``keys`` gives the statistics of a series, as they stand
-    in a path, and ``group`` the components in front of all others.
+    in a path, and ``group`` the components in front of all others, None if there never are any.
+
+    All paths begin with `front`, which is not part of what `path` gives: so handlers that
+    differ in their prefix only have the same ones.
 
     Raises ValueError for a template that can't work.
     """
@@ -67,7 +70,7 @@ class Paths:
         template: str,
         tags: bool,
         keys: Callable[[Series], Sequence[str]],
-        group: Callable[[Series], str] = lambda series: "",
+        group: Callable[[Series], str] | None = None,
     ) -> None:
         self.prefix = dotted(prefix)
         #: Behind the prefix: what tells this process from others that send the same.
@@ -76,17 +79,27 @@ class Paths:
         self._keys = keys
         self._group = group
         self._template = _parsed(template)
+        self._is_in_front = self._template[0] == "{prefix}" and group is None
         self._fields = set(_FIELD.findall(template))
         self._named = self._fields - {"prefix", "name", "labels", "statistic"}
         self._owners: dict[str, Series] = {}
 
+    @property
+    def front(self) -> str:
+        """What goes in front of each path: the prefix with its dot, if nothing comes before."""
+        front = self._beginning()
+        return f"{front}." if front and self._is_in_front else ""
+
+    def _beginning(self) -> str:
+        return ".".join(filter(None, (self.prefix, self.instance)))
+
     def path(self, series: Series) -> str:
-        """The path; `MARK` stands where a statistic goes."""
+        """The path behind the `front`; `MARK` stands where a statistic goes."""
         apart = self._named if self._tags else self._named | series.common
         others = [pair for pair in series.labels if pair[0] not in apart]
-        beginning = ".".join(filter(None, (self.prefix, self.instance)))
+        beginning = self._beginning()
         whole = {
-            "{prefix}": beginning,
+            "{prefix}": "" if self._is_in_front else beginning,
             "{name}": dotted(series.name) or "_",
             "{labels}": "" if self._tags else ".".join(component(value) for _, value in others),
             "{statistic}": MARK if self._keys(series) else "",
@@ -99,7 +112,8 @@ class Paths:
             return component(_FIELD.sub(lambda field: known.get(field[1], ""), part))
 
         first = "" if "prefix" in self._fields else self.instance
-        parts = (self._group(series), first, *map(filled, self._template))
+        group = self._group(series) if self._group else ""
+        parts = (group, first, *map(filled, self._template))
         path = ".".join(filter(None, parts))
         if self._tags:
             # Carbon keeps the path itself under the tag "name".
@@ -112,7 +126,7 @@ class Paths:
     def full(self, series: Series) -> list[str]:
         """The final paths of a series: one for each statistic."""
         path = self.path(series)
-        return [path.replace(MARK, key) for key in self._keys(series) or ("",)]
+        return [self.front + path.replace(MARK, key) for key in self._keys(series) or ("",)]
 
     @property
     def beginning(self) -> str:
@@ -129,11 +143,11 @@ class Paths:
     def claim(self, series: Series, path: str) -> str:
         """Give a series its `path`; returns why it can't have it, else nothing."""
         keys = self._keys(series)
-        if len(path.encode()) + max(map(len, keys), default=0) > MAX_PATH:
+        if len((self.front + path).encode()) + max(map(len, keys), default=0) > MAX_PATH:
             return f"its path is longer than {MAX_PATH} bytes"
         for owner in self._rivals(series, path):
             if owner.identity != series.identity or owner.kind != series.kind:
-                shown = path.replace(MARK, "*")
+                shown = self.front + path.replace(MARK, "*")
                 return f"its path {shown} belongs to the {owner.kind} {title(*owner.identity)}"
         self._owners[path] = series
         return ""
