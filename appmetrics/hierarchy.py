@@ -9,52 +9,27 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import rejection
 from .clock import SYSTEM, Clock
 from .errors import InstrumentError
-from .handlers.base import Filter, Handler
+from .handlers.base import Handler
 from .identities import Identities
-from .instrument import MAX_CHILDREN, Instrument, nobody, shown
+from .instrument import MAX_CHILDREN, Instrument, nobody
 from .instruments import Histogram
 from .limits import MAX_LABEL_LENGTH
 from .meter import Meter, MeterSettings
 from .observing import Sink
 from .registry import ReadOnly, Registry
-from .sample import (
-    COUNTER,
-    GAUGE,
-    HISTOGRAM,
-    MAX_DEPTH,
-    TIMER,
-    Labels,
-    Sample,
-    Series,
-    sorted_labels,
-)
+from .sample import COUNTER, MAX_DEPTH, Sample, Series
 from .selection import Point, Selection
+from .ways import Trace, Way, Ways, untraced
 
 log = logging.getLogger("appmetrics")
 
 #: Events recorded before the first configuration wait for it, the newest this many.
 EARLY_EVENTS = 100
-
-#: Kinds whose values are alike.
-_SHAPES = {COUNTER: "number", GAUGE: "number", TIMER: "distribution", HISTOGRAM: "distribution"}
-
-
-class Way(NamedTuple):
-    """What becomes of a meter's series on their way to one handler: those below the level
-    end there, the common labels are added, the filters are asked in this order."""
-
-    level: int
-    labels: Labels
-    filters: tuple[Filter, ...]
-
-
-def _untraced(what: str, by: object, series: Series | None) -> None:
-    """Takes no notice."""
 
 
 class Hierarchy:
@@ -85,9 +60,8 @@ class Hierarchy:
         self.meters: dict[str, Meter] = {"": self.root}
         self._configured: set[str] = set()
         self._early: deque[tuple[Meter, Sample]] | None = deque(maxlen=EARLY_EVENTS)
-        self._broken: set[int] = set()
+        self._ways = Ways()
         self._idle: set[str] = set()
-        self._complaints: deque[tuple[Filter, Series, Exception]] = deque()
         for name, help, read in (
             ("rejected", "Updates that were left out", _rejected),
             ("overflowed", "Updates whose labels were beyond max_children", self._overflowed),
@@ -230,12 +204,12 @@ class Hierarchy:
             meter = self.meter_of(point)
             if meter not in ways:
                 gets = handler.everywhere or handler in meter.effective_handlers
-                ways[meter] = self._way(meter, handler) if gets else None
+                ways[meter] = self._ways.of(meter, handler) if gets else None
             way = ways[meter]
             if way is None:
                 return None
             series = point.series
-            return None if series.level < way.level else self._follow(series, way, meter)
+            return None if series.level < way.level else self._ways.follow(series, way, meter)
 
         return Selection(choose, started, before, self._identities)
 
@@ -244,7 +218,7 @@ class Hierarchy:
         series: Series,
         meter: Meter,
         handler: Handler,
-        trace: Callable[[str, Any, Series | None], None] = _untraced,
+        trace: Trace = untraced,
     ) -> Series | None:
         """What a series looks like to a handler; None if it doesn't get it.
 
@@ -254,45 +228,7 @@ class Hierarchy:
         if series.level < handler.level:
             trace("level", handler, None)
             return None
-        return self._follow(series, self._way(meter, handler), meter, trace)
-
-    def _way(self, meter: Meter, handler: Handler) -> Way:
-        return Way(
-            max(meter.effective_level, handler.level),
-            sorted_labels(meter.effective_labels),
-            (*meter.effective_filters, *handler.filters),
-        )
-
-    def _follow(
-        self,
-        series: Series,
-        way: Way,
-        meter: Meter,
-        trace: Callable[[str, Any, Series | None], None] = _untraced,
-    ) -> Series | None:
-        if way.labels:
-            series = series.with_pairs(way.labels)
-            trace("labels", meter, series)
-        for filter in way.filters:
-            result = self._apply(filter, series)
-            trace("filter", filter, result)
-            if result is None:
-                return None
-            series = result
-        return series
-
-    def _apply(self, filter: Filter, series: Series) -> Series | None:
-        try:
-            result = filter(series)
-            if result is not None and result is not series:
-                _check(series, result)
-            return result
-        except Exception as error:
-            # Left out: a filter may be there to keep something from leaving.
-            if id(filter) not in self._broken:
-                self._broken.add(id(filter))
-                self._complaints.append((filter, series, error))
-            return None
+        return self._ways.follow(series, self._ways.of(meter, handler), meter, trace)
 
     def tell_idle(self, names: Iterable[str]) -> None:
         """Log that instruments have idle children, once for each."""
@@ -305,19 +241,8 @@ class Hierarchy:
             )
 
     def complain(self) -> None:
-        """Log what went wrong with filters; not while holding the lock.
-
-        A logging handler of the application may be waiting for the lock, in order to
-        declare a counter, and hold the one that logging needs.
-        """
-        while self._complaints:
-            filter, series, error = self._complaints.popleft()
-            log.error(
-                "filter %r failed on %s, which is left out",
-                filter,
-                series.name,
-                exc_info=error,
-            )
+        """Log what went wrong with filters; not while holding the lock, see `Ways.complain`."""
+        self._ways.complain()
 
     def reset(self) -> None:
         """Zero every instrument, for tests."""
@@ -330,17 +255,6 @@ class Hierarchy:
         self.registry.after_fork(keep)
         self.lock = self.registry.lock
         self._identities = Identities()
-
-
-def _check(series: Series, result: Series) -> None:
-    """Raise TypeError for what no handler could take, and one series would stop a round."""
-    if not isinstance(result, Series):
-        raise TypeError(f"a filter returns a Series or None, not {shown(result)}")
-    hash(result)  # it becomes a key
-    if not all(isinstance(text, str) for text in (result.name, *sum(result.labels, ()))):
-        raise TypeError("the name and the labels of a series are text")
-    if _SHAPES.get(result.kind, result.kind) != _SHAPES.get(series.kind, series.kind):
-        raise TypeError(f"a {series.kind} can't become a {result.kind}")
 
 
 def _parent(name: str) -> str:
