@@ -147,8 +147,7 @@ class RiemannHandler(NetworkHandler):
         prepared = self.share(prepared)
         why = self._refusal(series, prepared)
         if not why:
-            for part in prepared.parts:
-                self._owners[part.identity] = series
+            self._owners.update(dict.fromkeys(prepared.identities, series))
             return prepared
         self._unsent.leave_out(series, why)
         return LEFT_OUT
@@ -167,10 +166,10 @@ class RiemannHandler(NetworkHandler):
 
     def _refusal(self, series: Series, prepared: Prepared) -> str:
         """Why a series can't have its identities; empty if it can."""
-        for index, part in enumerate(prepared.parts):
-            if len(part.identity) > MAX_IDENTITY:
+        for index, identity in enumerate(prepared.identities):
+            if len(identity) > MAX_IDENTITY:
                 return f"its host and service are longer than {MAX_IDENTITY} bytes"
-            owner = self._owners.get(part.identity)
+            owner = self._owners.get(identity)
             if owner and (owner.identity != series.identity or owner.kind != series.kind):
                 host, service = self._rendering.identities(series)[index]
                 whose = f"the {owner.kind} {title(*owner.identity)}"

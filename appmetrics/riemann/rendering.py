@@ -20,19 +20,13 @@ from .thresholds import Rule
 LEAVING: Any = object()
 
 
-class Part(NamedTuple):
-    """One of a series' events: its statistic, the fields of its identity, what judges it."""
-
-    statistic: str
-    identity: bytes
-    rule: Rule | None
-
-
 class Prepared(NamedTuple):
-    """What never changes in a series' events: the fields of all, and each one's own."""
+    """What never changes in a series' events: the fields of all, and of each one, in the order
+    of its statistics, the fields of its identity and what judges it."""
 
     fields: bytes
-    parts: tuple[Part, ...]
+    identities: tuple[bytes, ...]
+    rules: tuple[Rule | None, ...]
 
 
 class Rendering:
@@ -56,6 +50,8 @@ class Rendering:
         self._tags = tuple(tags)
         self._attributes = dict(attributes or {})
         self._thresholds = tuple(thresholds)
+        #: The same rules judge very many series.
+        self._rules: dict[tuple[Rule | None, ...], tuple[Rule | None, ...]] = {}
         self._words = {COUNTER: tuple(counter_statistics)}
         self._words |= dict.fromkeys((GAUGE, STATE, EVENT), ())
         self._of_timers = tuple(statistics)
@@ -81,12 +77,13 @@ class Rendering:
         if series.kind == EVENT:
             return Event(*identities[0], tags=self._tags, attributes=attributes)
         words = self._statistics(series.kind) or ("",)
-        parts = (
-            Part(word, constant(Event(*identity)), self._rule(series, word))
-            for word, identity in zip(words, identities)
-        )
+        rules = tuple(self._rule(series, word) for word in words)
         shared = Event(ttl=ttl, tags=self._tags, attributes=attributes)
-        return Prepared(constant(shared), tuple(parts))
+        return Prepared(
+            constant(shared),
+            tuple(constant(Event(*identity)) for identity in identities),
+            self._rules.setdefault(rules, rules),
+        )
 
     def _rule(self, series: Series, statistic: str) -> Rule | None:
         if series.kind == STATE:
@@ -99,21 +96,22 @@ class Rendering:
         if kind == EVENT:
             yield encoded(self._event(prepared, sample))
         elif value is LEAVING:
-            for part in prepared.parts:
-                yield whole(part.identity + state("leaving") + prepared.fields + when)
+            for identity in prepared.identities:
+                yield whole(identity + state("leaving") + prepared.fields + when)
         elif kind == STATE:
             told = constant(Event(state=value.state, description=value.description or None))
-            fields = prepared.parts[0].identity + told + prepared.fields
+            fields = prepared.identities[0] + told + prepared.fields
             yield whole(fields + when + metric(value.number))
         elif kind == GAUGE:
             finite = number(value)
             if finite is not None:
-                yield _judged(prepared, prepared.parts[0], when, finite)
+                yield _judged(prepared, 0, when, finite)
         else:
-            told_of = dict(statistics(sample, self._statistics(kind)))
-            for part in prepared.parts:
-                if part.statistic in told_of:
-                    yield _judged(prepared, part, when, told_of[part.statistic])
+            words = self._statistics(kind)
+            told_of = dict(statistics(sample, words))
+            for place, word in enumerate(words):
+                if word in told_of:
+                    yield _judged(prepared, place, when, told_of[word])
 
     def _event(self, prepared: Event, sample: Sample) -> Event:
         told = sample.value
@@ -128,9 +126,10 @@ class Rendering:
         )
 
 
-def _judged(prepared: Prepared, part: Part, when: bytes, value: float) -> bytes:
-    judged = state(part.rule.state(value)) if part.rule else b""
-    return whole(part.identity + judged + prepared.fields + when + metric(value))
+def _judged(prepared: Prepared, place: int, when: bytes, value: float) -> bytes:
+    rule = prepared.rules[place]
+    judged = state(rule.state(value)) if rule else b""
+    return whole(prepared.identities[place] + judged + prepared.fields + when + metric(value))
 
 
 def _unreserved(attributes: Mapping[str, str]) -> dict[str, str]:
