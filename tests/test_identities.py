@@ -231,4 +231,4 @@ def test_a_first_scrape_asks_little_of_each_series() -> None:
         assert b"".join(body).count(b"shop_orders_total{") == number
         return calls
 
-    assert (first_scrape(1100) - first_scrape(100)) / 1000 < 45
+    assert (first_scrape(1100) - first_scrape(100)) / 1000 < 32
