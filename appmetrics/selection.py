@@ -34,7 +34,7 @@ _GROWING = frozenset((COUNTER, TIMER, HISTOGRAM))
 _sample: Callable[[tuple[Any, ...]], Sample] = functools.partial(tuple.__new__, Sample)
 
 #: How many points are done before other threads may run: some hundred microseconds each.
-_READ, _SAMPLED, _CHOSEN = 2000, 500, 200
+_READ, _SAMPLED, _CHOSEN, _PREPARED = 2000, 500, 200, 50
 
 
 class Point(Protocol):
@@ -116,21 +116,20 @@ class Selection:
 
         ``points`` is the registry's list of all points, which only grows.
         """
-        for part in in_parts(points[self._looked_at :], _CHOSEN):
-            for point in part:
-                series = self._choose(point)
-                if series is not None:
-                    self._add(point, series)
-                self._looked_at += 1
-            before = [self._before(point) for point in self.points[len(self._handed) :]]
-            self._handed += before
-            self._previous += before
-            self._changed.extend([0.0] * len(before))
+        for point in unhurried(points[self._looked_at :], _CHOSEN):
+            series = self._choose(point)
+            if series is not None:
+                self._add(point, series)
+            self._looked_at += 1
 
     def _add(self, point: Point, series: Series) -> None:
         index = len(self.points)
         self.points.append(point)
         self._positions.append(self._looked_at)
+        before = self._before(point)
+        self._handed.append(before)
+        self._previous.append(before)
+        self._changed.append(0.0)
         number, series = self._identities.of(series)
         places = self._places
         if number >= len(places):
@@ -248,7 +247,7 @@ class Selection:
         result = []
         every, prepared, merged = self.series, self.prepared, self._more
         read = self._first[: bisect_left(self._first, len(readings))]
-        for place in unhurried(range(self._readied, len(read)), _CHOSEN):
+        for place in unhurried(range(self._readied, len(read)), _PREPARED):
             prepared[place] = prepare(every[place])
         self._readied = max(self._readied, len(read))
         for place, first in enumerate(unhurried(read, _SAMPLED)):
