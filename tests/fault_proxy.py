@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 
-from servers import HOST, free_port
+from servers import HOST, PATIENCE, free_port
 
 #: What can go wrong, each with what a client sees of it.
 FAULTS = {
@@ -51,7 +51,7 @@ class FaultProxy:
         self._ended.set()
         self._hang_up()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
 
     def break_(self, fault: str) -> None:
         """From now on do what ``fault`` says, also to connections that are open."""
@@ -103,7 +103,7 @@ class FaultProxy:
         """One connection, from what it is sent to what it answers."""
         server: socket.socket | None = None
         with contextlib.suppress(OSError):
-            server = socket.create_connection((HOST, self.target), timeout=5)
+            server = socket.create_connection((HOST, self.target), timeout=PATIENCE)
             self._keep(server)
             if self.fault == "garbage":
                 client.sendall(b"\0\xff what? " * 1000)

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 
-from servers import HOST
+from servers import HOST, PATIENCE
 
 
 class Listener:
@@ -57,4 +57,4 @@ class Listener:
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
-        self._thread.join(5)
+        self._thread.join(PATIENCE)

@@ -13,6 +13,7 @@ import pytest
 from appmetrics.callbacks import Callbacks
 from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.testing import World
+from servers import wait_for
 
 
 @pytest.fixture
@@ -21,14 +22,6 @@ def release() -> Iterator[threading.Event]:
     event = threading.Event()
     yield event
     event.set()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until it is true, for ten seconds at most."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.001)
 
 
 def test_all_callbacks_are_asked_on_one_further_thread() -> None:

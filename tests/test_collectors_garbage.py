@@ -14,6 +14,7 @@ import pytest
 from appmetrics import collectors
 from appmetrics.cells import LOCK_FREE
 from appmetrics.testing import World
+from servers import PATIENCE
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_collection_may_come_at_any_moment(world: World) -> None:
                 thread.start()
             world.advance(10)
             for thread in threads:
-                thread.join(30)
+                thread.join(PATIENCE)
     finally:
         gc.set_threshold(*old)
     assert sum(child.value for child in counter.own_points()) == 900
@@ -93,6 +94,6 @@ def test_the_end_of_the_interpreter_is_quiet() -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

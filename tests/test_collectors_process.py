@@ -15,6 +15,7 @@ from appmetrics import collectors
 from appmetrics.collectors import process
 from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.testing import World
+from servers import PATIENCE
 
 SOURCES: dict[str, type[process.Source]] = {
     "psutil": process.PsutilSource,
@@ -131,7 +132,7 @@ assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
 

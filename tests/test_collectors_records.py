@@ -14,6 +14,7 @@ import pytest
 from appmetrics import collectors
 from appmetrics.collectors import records
 from appmetrics.testing import World
+from servers import PATIENCE
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ print(counter.labels("shop", "WARNING").value)
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.stderr.splitlines() == ["by the last resort", "basic one", "dict two"]
     assert done.stdout == "3\n"

@@ -13,7 +13,7 @@ import pytest
 
 from appmetrics import collectors
 from appmetrics.testing import World
-from servers import wait_for
+from servers import PATIENCE, wait_for
 
 waitress = pytest.importorskip("waitress")
 
@@ -25,7 +25,7 @@ class Gate:
         self.open = threading.Event()
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        self.open.wait(30)
+        self.open.wait(PATIENCE)
         start_response("200 OK", [("Content-Length", "3")])
         return [b"Hi\n"]
 
@@ -45,7 +45,7 @@ def serving(app: Any, threads: int) -> Iterator[int]:
         # Ends the loop: nothing is left in its map.
         server._map.clear()
         server.trigger.close()
-        loop.join(30)
+        loop.join(PATIENCE)
 
 
 @pytest.fixture

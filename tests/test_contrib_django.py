@@ -30,6 +30,8 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import include, path, re_path
 
+from servers import PATIENCE
+
 if not settings.configured:
     settings.configure(
         ALLOWED_HOSTS=["*"],
@@ -189,7 +191,7 @@ def test_the_example_does_what_it_says() -> None:
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert 'view="/hello/<name>"' in done.stdout

@@ -18,6 +18,7 @@ from appmetrics.contrib import prometheus
 from appmetrics.contrib.prometheus import Collector, install
 from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.testing import World
+from servers import PATIENCE
 
 
 @pytest.fixture
@@ -247,6 +248,6 @@ def test_they_are_scraped_while_we_read(world: World, registry: CollectorRegistr
         counter.inc()
         world.advance(10)
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     assert registry.get_sample_value("ours_total") == 20

@@ -27,7 +27,7 @@ from appmetrics.testing import World
 from appmetrics.wsgi import Middleware
 from appmetrics.wsgi.debug import DebugApp
 from conftest import _or_skip
-from servers import HOST, Gunicorn, Waitress, free_port, wait_for
+from servers import HOST, PATIENCE, Gunicorn, Waitress, free_port, wait_for
 from wsgi_client import get
 
 TESTS = Path(__file__).parent
@@ -421,10 +421,12 @@ def test_each_worker_shows_its_own_requests(tmp_path: Path) -> None:
         return [each for each in tmp_path.iterdir() if each.name.isdecimal()]
 
     with server, contextlib.ExitStack() as stack:
-        wait_for(lambda: len(sockets()) == 2, "a socket of each worker", timeout=20)
+        wait_for(lambda: len(sockets()) == 2, "a socket of each worker")
         assert server.process is not None
         assert str(server.process.pid) not in {each.name for each in sockets()}
-        client = stack.enter_context(socket.create_connection((HOST, server.port), timeout=10))
+        client = stack.enter_context(
+            socket.create_connection((HOST, server.port), timeout=PATIENCE)
+        )
         client.sendall(b"GET /hang HTTP/1.0\r\n\r\n")
 
         def shown() -> list[str]:
@@ -466,14 +468,16 @@ def hanging(tmp_path: Path) -> Iterator[tuple[Waitress, int]]:
     server.environ = {**server.environ, "APPMETRICS_CONFIG": str(config)}
     with server, contextlib.ExitStack() as stack:
         for _ in range(THREADS + 1):
-            client = stack.enter_context(socket.create_connection((HOST, server.port), timeout=10))
+            client = stack.enter_context(
+                socket.create_connection((HOST, server.port), timeout=PATIENCE)
+            )
             client.sendall(b"GET /hang?q=never HTTP/1.1\r\nHost: x\r\nCookie: c=never\r\n\r\n")
         yield server, port
 
 
 def page(port: int, path: str) -> str:
     """A page of the listener."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=10)
+    connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

@@ -65,9 +65,9 @@ def pypi_carbon() -> None:
         pytest.skip(f"no real server: {servers.MissingServer('carbon')}")
 
 
-def ended(demo: subprocess.Popen[str], timeout: float = 30) -> str:
+def ended(demo: subprocess.Popen[str]) -> str:
     """Wait for its end, which must be a clean one; all that it printed."""
-    output, _ = demo.communicate(timeout=timeout)
+    output, _ = demo.communicate(timeout=servers.PATIENCE)
     assert demo.returncode == 0, output
     assert "Traceback" not in output
     return output
@@ -83,7 +83,7 @@ def test_a_signal_ends_it_cleanly(start: Demo, tmp_path: Path, number: signal.Si
         series = json.loads(get(f"{url}?format=series"))["series"]
         return any(each["name"] == "shop.requests" and each["value"] > 3 for each in series)
 
-    wait_for(seen, "requests on the page", 20)
+    wait_for(seen, "requests on the page")
     demo.send_signal(number)
     output = ended(demo)
     assert url in output
@@ -135,7 +135,7 @@ def test_a_port_in_use_is_one_sentence(start: Demo) -> None:
     """A port that was asked for and is taken ends the demo with an error, not a traceback."""
     with servers.socket.create_server(("127.0.0.1", 0)) as taken:
         demo = start("--no-carbon", "--port", str(taken.getsockname()[1]))
-        output, _ = demo.communicate(timeout=20)
+        output, _ = demo.communicate(timeout=servers.PATIENCE)
     assert demo.returncode == 2
     assert "in use" in output
     assert "Traceback" not in output

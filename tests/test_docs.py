@@ -27,7 +27,7 @@ import appmetrics
 import appmetrics.testing
 from appmetrics.cli import main
 from appmetrics.config import check_file
-from servers import free_port, get, wait_for
+from servers import PATIENCE, free_port, get, wait_for
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -252,7 +252,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
@@ -365,7 +365,7 @@ class Story:
 def end(program: subprocess.Popen[str]) -> tuple[str, str]:
     """End a program as Ctrl-C does; returns what it printed."""
     program.send_signal(signal.SIGINT)
-    return program.communicate(timeout=30)
+    return program.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture(params=STORIES, ids=name_of)

@@ -109,11 +109,11 @@ class App:
         """Put the ini file in force, and start."""
         self.do(f"appmetrics.file_config({str(self.ini)!r}); appmetrics.start()")
 
-    def end(self, timeout: float = 20) -> str:
+    def end(self) -> str:
         """Let it come to its end by itself; returns what it has logged."""
         assert self.process.stdin
         self.process.stdin.close()
-        assert self.process.wait(timeout) == 0, self.log
+        assert self.process.wait(servers.PATIENCE) == 0, self.log
         assert "Traceback" not in self.log, self.log
         return self.log
 
@@ -338,7 +338,7 @@ def test_the_last_flush_keeps_its_deadline(
             "for number in range(900): things.labels('x' * 150 + str(number)).inc()\n"
             "for number in range(20): meter.timer(f'timer{number}').observe(1)"
         )
-        app.end(timeout=30)
+        app.end()
 
 
 # -- Prometheus ----------------------------------------------------------------
@@ -534,8 +534,7 @@ meter.event("hostile", "".join(hostile), attributes=everything, tags=hostile)
         assert complaints == []
         assert browser.evaluate("document.querySelectorAll('script').length") == 1
         app.do("meter.counter('end').inc()")
-        # A carbon on a busy machine takes its time to make a thousand files.
-        wait_for(lambda: carbon.points("dotted.shop.end.total"), "the end in carbon", timeout=60)
+        wait_for(lambda: carbon.points("dotted.shop.end.total"), "the end in carbon")
         log = app.end()
 
     # JSON: each line an object, each with a name that was given.

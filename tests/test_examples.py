@@ -42,7 +42,7 @@ def run(*command: str, cwd: Path, **environ: str) -> str:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=servers.PATIENCE,
         env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **environ},
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -25,7 +25,7 @@ from appmetrics.sample import Sample, Series
 from appmetrics.testing.rounds import batch
 from fault_proxy import FAULTS, FaultProxy
 from http_target import HttpTarget
-from servers import HOST, wait_for
+from servers import HOST, PATIENCE, wait_for
 
 START = 1_600_000_000
 SERIES = 50
@@ -152,7 +152,7 @@ class Sender:
     def stop(self) -> None:
         """Stop both."""
         for handler in self.handlers:
-            assert handler.stop(10)
+            assert handler.stop(PATIENCE)
 
     def rounds(self, many: int) -> None:
         """So many rounds, each a second later by its time."""
@@ -167,7 +167,7 @@ class Sender:
             # The other one has it, whatever the tested one is waiting for.
             wait_for(lambda: self.other.stats.sent == self.second * SERIES, "the other handler")
             # An attempt takes up to `timeout`; so many rounds may wait meanwhile.
-            wait_for(lambda: len(self.tested._rounds) < 4, "the queue", 30)
+            wait_for(lambda: len(self.tested._rounds) < 4, "the queue")
 
     def expected(self) -> set[tuple[str, int, float]]:
         """All points that were made."""
@@ -196,8 +196,8 @@ def test_a_fault_costs_nothing(target: str, fault: str, caplog: pytest.LogCaptur
             sender.rounds(during)
             proxy.mend()
             sender.rounds(after)
-            wait_for(lambda: sender.expected() == set(kind.points()), "all points", timeout=30)
-            assert handler.flush(20)
+            wait_for(lambda: sender.expected() == set(kind.points()), "all points")
+            assert handler.flush(PATIENCE)
         finally:
             sender.stop()
     assert handler.stats.dropped == 0
@@ -231,7 +231,7 @@ def test_a_restart_that_nobody_noticed_is_repeated() -> None:
         kind.taken.clear()  # the server had it in memory, and was killed
         proxy.mend()
         sender.rounds(1)
-        assert handler.flush(10)
+        assert handler.flush(PATIENCE)
         sender.stop()
         wait_for(lambda: len(kind.points()) == 4 * SERIES, "the last batches again")
     assert (handler.stats.sent, handler.resent) == (4 * SERIES, 3 * SERIES)
@@ -253,4 +253,4 @@ def test_a_proxy_passes_on_both_ways() -> None:
         ):
             connection.sendall(b"hello\n")
             assert connection.makefile("rb").read() == b"hello\n"
-        thread.join(5)
+        thread.join(PATIENCE)

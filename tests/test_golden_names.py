@@ -25,7 +25,7 @@ from appmetrics.registry import Registry
 from appmetrics.reporter import Reporter
 from appmetrics.wsgi import MetricsApp
 from riemann_server import RiemannServer
-from servers import wait_for
+from servers import PATIENCE, wait_for
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden" / "names.txt"
@@ -107,7 +107,7 @@ class World:
             except BlockingIOError:
                 break
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(PATIENCE)
                 while chunk := connection.recv(1 << 16):
                     data += chunk
         return [line.split()[0] for line in data.decode().splitlines()]

@@ -23,7 +23,7 @@ from appmetrics.sample import Event, Sample, Series, StateValue
 from appmetrics.testing import World
 from appmetrics.testing.contract import HandlerContract
 from appmetrics.testing.rounds import HOSTILE, batch
-from servers import Carbon, GraphiteWeb, free_port, wait_for
+from servers import PATIENCE, Carbon, GraphiteWeb, free_port, wait_for
 
 NOW = 1_600_000_000
 LABELS = (("shop", "de"), ("status", "200"))
@@ -462,7 +462,7 @@ def rounds(handler: GraphiteHandler, server: Carbon, start: int) -> None:
         times = times + Distribution.of([0.25 * (second + 1)] * 10)
         readings = [total, times, second]
         handler.put(one._replace(readings=readings, time=start + second, monotonic=start + second))
-    assert handler.stop(10)
+    assert handler.stop(PATIENCE)
     assert handler.stats.sent == 9, handler.stats.last_error
     assert server.port == handler.port
 
@@ -517,7 +517,7 @@ def test_hostile_names_reach_carbon_as_themselves(
     now = int(time.time()) - 30
     handler.start()
     handler.put(batch([(each, 1) for each in (*series, last)], now))
-    assert handler.stop(10)
+    assert handler.stop(PATIENCE)
     left_out = {each for each, _ in handler.left_out}
     expected = {path for each in series if each not in left_out for path in handler.describe(each)}
     assert len(expected) == len(series) - len(left_out)
@@ -540,8 +540,8 @@ def test_carbon_that_comes_late_gets_everything(carbon: Carbon) -> None:
         handler.put(one._replace(readings=[second], time=start + second))
     wait_for(lambda: handler.waiting == 3, "three samples that wait")
     carbon.start()
-    wait_for(lambda: handler.waiting == 0, "an attempt after carbon is back", timeout=15)
-    assert handler.stop(10)
+    wait_for(lambda: handler.waiting == 0, "an attempt after carbon is back")
+    assert handler.stop(PATIENCE)
     wait_for(lambda: len(carbon.points("shop.queue.de.200")) == 3)
     assert list(carbon.points("shop.queue.de.200").values()) == [0, 1, 2]
     assert handler.stats.dropped == 0
@@ -661,7 +661,7 @@ def test_events_are_posted(web: Web) -> None:
     handler.start()
     handler.put_event(DEPLOY)
     handler.put(batch([(QUEUE, 1)]))
-    assert handler.stop(10)
+    assert handler.stop(PATIENCE)
     server.close()
     assert handler.stats.sent == 2
     assert web.taken == [
@@ -691,7 +691,7 @@ def test_a_graphite_web_that_is_away_holds_up_no_line(
     assert caplog.messages[0].startswith(f"carbon.events ({web.url}/) fails (OSError: HTTP 503")
     web.status = 200
     wait_for(lambda: web.taken, "the event")
-    assert handler.stop(10)
+    assert handler.stop(PATIENCE)
     server.close()
     assert handler.stats.dropped == 0
 
@@ -702,8 +702,8 @@ def test_an_event_that_is_refused_is_dropped(web: Web) -> None:
     handler = GraphiteHandler(port=free_port(), events=web.url)
     handler.start()
     handler.put_event(DEPLOY)
-    assert handler.flush(5)
-    assert handler.stop(5)
+    assert handler.flush(PATIENCE)
+    assert handler.stop(PATIENCE)
     assert (handler.stats.dropped, handler.stats.errors) == (1, 1)
 
 
@@ -713,8 +713,8 @@ def test_a_real_graphite_web_shows_the_event(graphite_web: GraphiteWeb) -> None:
     handler.start()
     now = int(time.time())
     handler.put_event(DEPLOY._replace(time=float(now)))
-    assert handler.flush(10), handler.stats.last_error
-    assert handler.stop(10)
+    assert handler.flush(PATIENCE), handler.stats.last_error
+    assert handler.stop(PATIENCE)
     (event,) = graphite_web.events("shop=de")
     assert (event["what"], event["when"]) == ("shop.deploy", now)
     assert event["data"] == "1.4.2\nstate: ok\nby: ci"

@@ -16,7 +16,7 @@ from appmetrics.handlers.graphite_layouts import Statsd, roll_up
 from appmetrics.handlers.graphite_rules import aggregation, retentions, schemas
 from appmetrics.sample import Series
 from appmetrics.testing.rounds import batch
-from servers import Carbon, wait_for
+from servers import PATIENCE, Carbon, wait_for
 
 
 def parsed(text: str) -> configparser.RawConfigParser:
@@ -145,7 +145,7 @@ def test_a_real_roll_up_adds_counts(carbon: Carbon) -> None:
         readings = [total, times, second]
         when = start + second - 1
         handler.handle(one._replace(readings=readings, time=when, monotonic=float(when)))
-    assert handler.stop(10)
+    assert handler.stop(PATIENCE)
     for path, expected in {
         "orders.count": 55,
         "orders.total": 55,

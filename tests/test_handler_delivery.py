@@ -14,7 +14,7 @@ from appmetrics.handlers.outage import LAST_RETRY, Pauses
 from appmetrics.sample import Sample, Series
 from appmetrics.testing import ManualClock
 from appmetrics.testing.rounds import batch
-from servers import wait_for
+from servers import PATIENCE, wait_for
 
 
 class Target(NetworkHandler):
@@ -274,9 +274,9 @@ def test_flush_tells_whether_the_target_has_it_all() -> None:
     wait_for(lambda: target.attempts, "a first attempt")
     assert not target.flush(0.05)
     target.fail = None
-    assert target.flush(10)
+    assert target.flush(PATIENCE)
     assert target.arrived == [b"a"]
-    assert target.stop(5)
+    assert target.stop(PATIENCE)
 
 
 def test_attempts_are_shorter_when_the_end_is_near(target: Target) -> None:
@@ -354,7 +354,7 @@ def test_the_worker_retries_by_itself() -> None:
     wait_for(lambda: target.attempts, "a first attempt")
     target.fail = None
     wait_for(lambda: target.arrived == [b"a"], "a second attempt")
-    assert target.stop(5)
+    assert target.stop(PATIENCE)
 
 
 def test_what_a_replaced_handler_keeps_goes_on_to_the_one_in_force() -> None:

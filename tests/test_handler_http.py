@@ -15,7 +15,7 @@ from appmetrics.handlers.http import HttpHandler
 from appmetrics.testing import World
 from appmetrics.wsgi import listener
 from appmetrics.wsgi.listener import MAX_REQUESTS
-from servers import wait_for
+from servers import PATIENCE, wait_for
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def serve() -> Iterator[Callable[..., HttpHandler]]:
 
 def fetch(url: str) -> str:
     """What a URL answers."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         text: str = answer.read().decode()
         return text
 
@@ -133,7 +133,7 @@ def test_stop_ends_the_listening_thread(serve: Callable[..., HttpHandler]) -> No
 def connected(handler: HttpHandler) -> socket.socket:
     """A client that has sent half a request."""
     assert handler._server is not None
-    client = socket.create_connection(handler._server.server_address[:2], timeout=10)
+    client = socket.create_connection(handler._server.server_address[:2], timeout=PATIENCE)
     client.sendall(b"GET /metrics HTTP/1.0\r\n")
     return client
 
@@ -158,7 +158,7 @@ def test_it_ends_although_slow_clients_hold_all_it_has(serve: Callable[..., Http
     server = handler._server
     assert server is not None
     wait_for(lambda: len(server._open) == MAX_REQUESTS)
-    assert handler.stop(5)
+    assert handler.stop(PATIENCE)
     wait_for(lambda: not server._open)
     again = serve((str(server.server_address[0]), int(server.server_address[1])))
     assert "appmetrics_rejected" in fetch(again.target())

@@ -18,7 +18,7 @@ from appmetrics.handlers.json import JsonHandler, TcpLinesHandler, destination
 from appmetrics.sample import Sample, Series
 from appmetrics.testing.contract import HandlerContract
 from appmetrics.testing.rounds import HOSTILE, batch, one_of_each_kind
-from servers import SyslogNg, free_port, wait_for
+from servers import PATIENCE, SyslogNg, free_port, wait_for
 
 ORDERS = Sample(Series("shop.orders", (("shop", "de"),), "counter"), 1.5, 12, 3, 10.0)
 
@@ -227,7 +227,7 @@ def test_syslog_over_udp() -> None:
     """logging's own SysLogHandler carries the object, with address given as text."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(5)
+        server.settimeout(PATIENCE)
         address = f"127.0.0.1:{server.getsockname()[1]}"
         handler = JsonHandler(
             to=destination("syslog"), arguments={"address": address, "facility": "local0"}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from appmetrics.handlers.posting import MAX_ANSWER, Poster, url
 from http_target import HttpTarget
-from servers import HOST
+from servers import HOST, PATIENCE
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def raw(serve: Callable[[socket.socket], object]) -> Iterator[str]:
         yield f"http://{HOST}:{listener.getsockname()[1]}"
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(PATIENCE)
 
 
 def test_one_connection_carries_all_requests(http: HttpTarget) -> None:
@@ -146,7 +146,7 @@ def test_a_server_that_never_answers_meets_the_timeout() -> None:
         while not over.wait(0.05):
             connection.sendall(b"y")
 
-    for serve in (lambda connection: over.wait(20), drip):
+    for serve in (lambda connection: over.wait(PATIENCE), drip):
         with raw(serve) as there:
             poster = Poster(there, timeout=0.5)
             start = time.monotonic()

@@ -27,7 +27,7 @@ from appmetrics.testing.contract import HandlerContract
 from appmetrics.testing.rounds import HOSTILE, batch
 from fault_proxy import FAULTS, FaultProxy
 from riemann_server import RiemannServer, Taken
-from servers import HOST, Certificates
+from servers import HOST, PATIENCE, Certificates
 
 LABELS = (("shop", "de"), ("status", "200"))
 ORDERS = Series("shop.orders", LABELS, "counter")
@@ -735,7 +735,7 @@ def test_a_hanging_riemann_holds_up_nobody() -> None:
         assert memory.last("g").value == 19
         assert handler.queued
         # The worker ends with the connection, since `faulty` closes it.
-    assert handler.stop(10)
+    assert handler.stop(PATIENCE)
 
 
 def test_a_child_process_has_a_connection_of_its_own(world: World, server: RiemannServer) -> None:

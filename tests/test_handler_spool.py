@@ -16,6 +16,7 @@ import pytest
 
 from appmetrics.handlers.backlog import Payload
 from appmetrics.handlers.spool import ROW, Spool
+from servers import PATIENCE
 
 ROOM = 10_000_000
 
@@ -136,7 +137,7 @@ def test_a_full_disk_costs_nothing_that_is_kept(path: Path) -> None:
         spool.close()
     """
     with child(code, path, stderr=subprocess.PIPE) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     taken, samples = map(int, out.split())
     assert samples == taken + 2
@@ -246,7 +247,7 @@ def test_a_second_process_has_a_file_of_its_own(spool: Spool, path: Path) -> Non
         assert third.head() == []  # this process has the first file, and waits for it
         assert third.trouble
         process.stdin.close()
-        process.wait(10)
+        process.wait(PATIENCE)
     spool.close()
     assert drained(third) == ["mine", "other's"]
     assert not Path(f"{path}.1").exists()

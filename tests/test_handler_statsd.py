@@ -158,7 +158,7 @@ def test_observed_values_leave_without_a_round(listener: Listener) -> None:
     handler.start()
     sink(2)
     wait_for(lambda: listener.lines == ["a:2|h|#b:c"], "the line")
-    assert handler.stop(5)
+    assert handler.stop(servers.PATIENCE)
 
 
 def test_a_share_of_the_measurements_says_so(listener: Listener) -> None:
@@ -213,7 +213,7 @@ def test_silence_of_a_daemon_is_noticed_on_loopback() -> None:
     handler.flush()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
         late.bind((HOST, port))
-        late.settimeout(5)
+        late.settimeout(servers.PATIENCE)
         clock.advance(10)
         handler.stop()
         received = [packet for packet in (late.recv(999), late.recv(999)) if packet.strip()]

@@ -17,6 +17,7 @@ from appmetrics.levels import DEBUG, ERROR, INFO
 from appmetrics.meter import MeterSettings
 from appmetrics.sample import Series
 from appmetrics.testing import World
+from servers import PATIENCE
 
 
 @pytest.fixture
@@ -419,7 +420,7 @@ def test_a_broken_filter_is_logged_without_the_lock(world: World, memory: Memory
         def emit(self, record: logging.LogRecord) -> None:
             thread = threading.Thread(target=world.meter("log").counter, args=("warnings",))
             thread.start()
-            thread.join(5)
+            thread.join(PATIENCE)
             free.append(not thread.is_alive())
 
     def broken(series: Series) -> Series:
@@ -463,5 +464,5 @@ def test_an_instrument_that_is_known_is_found_without_the_lock(world: World) -> 
     with world.hierarchy.lock:
         thread = threading.Thread(target=declare)
         thread.start()
-        thread.join(5)
+        thread.join(PATIENCE)
         assert found == [orders]

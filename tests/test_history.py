@@ -15,6 +15,7 @@ from appmetrics.handlers.history import HistoryHandler
 from appmetrics.sample import Sample, Series
 from appmetrics.testing import ManualClock
 from appmetrics.testing.rounds import batch
+from servers import PATIENCE
 
 
 class Target(HistoryHandler):
@@ -55,7 +56,7 @@ def test_what_waits_outlives_the_handler(path: str, caplog: pytest.LogCaptureFix
     first.away = True
     emit(first, "a", "b")
     assert (first.waiting, first.spooled) == (2, 2)
-    assert first.stop(5)
+    assert first.stop(PATIENCE)
     assert first.stats.dropped == 0
     assert "2 samples kept on disk, 0 lost" in caplog.messages[-1]
     second = Target(spool=path, clock=ManualClock())
@@ -63,7 +64,7 @@ def test_what_waits_outlives_the_handler(path: str, caplog: pytest.LogCaptureFix
     assert second.idle() is None
     assert second.arrived == ["a", "b"]
     assert (second.stats.sent, second.waiting, second.spooled) == (2, 0, 0)
-    assert second.stop(5)
+    assert second.stop(PATIENCE)
 
 
 def test_new_data_interrupts_a_long_backlog(path: str) -> None:
@@ -86,7 +87,7 @@ def test_new_data_interrupts_a_long_backlog(path: str) -> None:
         handler.flush(0)  # works off rounds, as the worker does
     assert handler.arrived.index("new") < 100
     assert len(handler.arrived) == 201
-    assert handler.stop(5)
+    assert handler.stop(PATIENCE)
 
 
 def test_the_end_does_not_wait_for_what_is_safe(path: str) -> None:
@@ -99,7 +100,7 @@ def test_the_end_does_not_wait_for_what_is_safe(path: str) -> None:
     clock.advance(10)
     handler.idle()
     emit(handler, "new")
-    assert handler.stop(5)
+    assert handler.stop(PATIENCE)
     assert "new" in handler.arrived
     assert len(handler.arrived) < 5
     assert handler.stats.dropped == 0
@@ -107,7 +108,7 @@ def test_the_end_does_not_wait_for_what_is_safe(path: str) -> None:
     again._open()
     again.idle()
     assert sorted(handler.arrived + again.arrived) == ["a", "b", "c", "d", "new"]
-    assert again.stop(5)
+    assert again.stop(PATIENCE)
 
 
 def test_a_successor_waits_for_the_spool_and_has_it_then(path: str) -> None:
@@ -119,7 +120,7 @@ def test_a_successor_waits_for_the_spool_and_has_it_then(path: str) -> None:
     emit(second, "b")
     assert (first.spooled, second.spooled) == (1, 0)
     first.successor = second
-    assert first.stop(5)
+    assert first.stop(PATIENCE)
     clock.advance(100)
     emit(second, "c")
     assert second.spooled == 3
@@ -127,7 +128,7 @@ def test_a_successor_waits_for_the_spool_and_has_it_then(path: str) -> None:
     clock.advance(100)
     second.idle()
     assert sorted(second.arrived) == ["a", "b", "c"]
-    assert second.stop(5)
+    assert second.stop(PATIENCE)
 
 
 def test_the_log_says_what_a_restart_costs(
@@ -166,7 +167,7 @@ def test_only_the_worker_touches_the_file(path: str, monkeypatch: pytest.MonkeyP
     handler.put(batch([(Series("a"), 1)]))
     assert not handler.flush(0.3)
     assert handler.waiting == 1
-    assert handler.stop(5)
+    assert handler.stop(PATIENCE)
     assert users == {"appmetrics-tested"}
 
 

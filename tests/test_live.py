@@ -26,7 +26,7 @@ from appmetrics.live.stacks import DEPTH, names, shown, stacks
 from appmetrics.testing import World
 from appmetrics.wsgi import Middleware, Request
 from conftest import _or_skip
-from servers import need_module, wait_for
+from servers import PATIENCE, need_module, wait_for
 from wsgi_client import get
 
 PLAIN = [("Content-Type", "text/plain")]
@@ -145,12 +145,12 @@ class Waiting:
 
     def __enter__(self) -> Waiting:
         self.thread.start()
-        self._there.wait(10)
+        self._there.wait(PATIENCE)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._go.set()
-        self.thread.join(10)
+        self.thread.join(PATIENCE)
 
     def wait_here(self, deeper: int = 0) -> None:
         """Wait, so many calls deep."""
@@ -158,7 +158,7 @@ class Waiting:
             self.wait_here(deeper + 1)
         else:
             self._there.set()
-            self._go.wait(20)  # where it waits
+            self._go.wait(PATIENCE)  # where it waits
 
     @property
     def ident(self) -> int:
@@ -174,7 +174,7 @@ def test_a_stack_says_where_a_thread_is_with_the_line_of_the_source() -> None:
         text = shown(stack)
         assert names()[waiting.ident] == "waiting;one"
     assert text.index("in Waiting.wait_here" if sys.version_info >= (3, 11) else "in wait_here")
-    assert "self._go.wait(20)  # where it waits" in text
+    assert "self._go.wait(PATIENCE)  # where it waits" in text
     assert f'File "{__file__}", line ' in text
 
 
@@ -246,7 +246,7 @@ def test_a_slow_request_is_logged_with_the_stack_of_its_thread(slow: Slow) -> No
         r" \(waiting;one\):",
         first,
     )
-    assert "self._go.wait(20)  # where it waits" in rest
+    assert "self._go.wait(PATIENCE)  # where it waits" in rest
     assert [r.levelno for r in slow.caplog.records] == [logging.WARNING]
 
 
@@ -402,7 +402,9 @@ gevent.spawn(busy)
 print("profile", any(":busy" in stack for stack in profile(0.3)))
 """
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr
     one, two = re.findall(r"^GET /\w+(?:.|\n)*?(?=^GET|^profile)", done.stdout, re.MULTILINE)
     assert one.startswith("GET /first")
@@ -441,7 +443,7 @@ def test_one_profile_at_a_time() -> None:
 
     thread = threading.Thread(target=first)
     thread.start()
-    begun.wait(10)
+    begun.wait(PATIENCE)
 
     def refused() -> bool:
         try:
@@ -451,7 +453,7 @@ def test_one_profile_at_a_time() -> None:
         return bool(errors)
 
     wait_for(refused)
-    thread.join(10)
+    thread.join(PATIENCE)
     with Waiting():
         assert profile(0.1)
 
@@ -469,4 +471,4 @@ def test_a_child_forked_in_a_profile_can_take_its_own() -> None:
             status = 0
         os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
-    thread.join(10)
+    thread.join(PATIENCE)

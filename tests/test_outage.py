@@ -21,7 +21,7 @@ import pytest
 from appmetrics.handlers.graphite import GraphiteHandler
 from appmetrics.sample import Series
 from appmetrics.testing.rounds import batch
-from servers import Carbon, free_port, wait_for
+from servers import PATIENCE, Carbon, free_port, wait_for
 
 OUTAGE = 120.0 if os.environ.get("APPMETRICS_PROVE", "0") not in ("", "0") else 15.0
 SERIES = 1000
@@ -73,11 +73,11 @@ class Application:
     def has_made(self, rounds: int) -> None:
         """Wait for so many more rounds."""
         before = len(self.seconds)
-        wait_for(lambda: len(self.seconds) >= before + rounds, "rounds", timeout=rounds + 30)
+        wait_for(lambda: len(self.seconds) >= before + rounds, "rounds", timeout=rounds + PATIENCE)
 
     def end(self, by: int = signal.SIGTERM) -> None:
         self.process.send_signal(by)
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
 
 @contextlib.contextmanager
@@ -174,4 +174,4 @@ def test_without_a_spool_an_outage_costs_bounded_memory() -> None:
     assert after - before < 2 * limit
     assert handler.stats.dropped > 0
     assert handler.waiting + handler.stats.dropped == 121 * SERIES
-    assert handler.stop(5)
+    assert handler.stop(PATIENCE)

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 import appmetrics
+import servers
 
 PAGE = Path(appmetrics.__file__).parent / "exposition" / "page.html"
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 )
 #: Milliseconds; the page asks every two seconds.
-PATIENCE = 20_000
+PATIENCE = servers.PATIENCE * 1000
 IN_SIGHT = "#rows .row:not([hidden])"
 #: How the page shows that there is no reading.
 NOTHING = "\N{EN DASH}"

@@ -19,6 +19,7 @@ from appmetrics.config import Configurator, check_file
 from appmetrics.contrib import common, paste
 from appmetrics.errors import ConfigError
 from appmetrics.testing import World
+from servers import PATIENCE
 from wsgi_client import EXAMPLES, get
 
 paste_deploy = pytest.importorskip("paste.deploy")
@@ -257,7 +258,7 @@ def test_counts_from_before_the_configuration_are_kept(tmp_path: Path) -> None:
         env={**environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = [json.loads(line) for line in (tmp_path / "out.json").read_text().splitlines()]

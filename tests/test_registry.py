@@ -25,6 +25,7 @@ from appmetrics.instrument import Declaration
 from appmetrics.instruments import Counter
 from appmetrics.meter import Meter
 from appmetrics.testing import World
+from servers import PATIENCE
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -521,7 +522,7 @@ def test_locks_of_instruments_are_new_after_a_fork() -> None:
         renew_lock(counter)
         thread = threading.Thread(target=counter.inc)
         thread.start()
-        thread.join(5)
+        thread.join(PATIENCE)
     assert counter.value == 1
 
 

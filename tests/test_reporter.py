@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from appmetrics.registry import Registry
 from appmetrics.reporter import Reporter
 from appmetrics.sample import Sample, Series
 from appmetrics.testing import ManualClock, World
+from servers import PATIENCE, wait_for
 
 START = 1000.0
 
@@ -43,14 +44,6 @@ def attached(world: World, handler: MemoryHandler | None = None, **options: Any)
 def rounds(handler: MemoryHandler, name: str = "shop.orders") -> list[tuple[float, Any]]:
     """(time, delta) of each sample of a series."""
     return [(s.time, s.delta) for s in handler.samples if s.series.name == name]
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    """Wait until it is true, for ten seconds at most."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.001)
 
 
 # -- when -------------------------------------------------------------------------
@@ -519,7 +512,7 @@ def test_a_started_reporter_does_its_rounds_by_itself(real: Reporter) -> None:
     assert threads == {"appmetrics-noting"}
     assert [d for _, d in rounds(memory)][:3] == [1, 0, 0]
     assert [t.name for t in threading.enumerate()].count("appmetrics-reporter") == 1
-    assert real.stop(5)
+    assert real.stop(PATIENCE)
     assert "appmetrics-noting" not in [t.name for t in threading.enumerate()]
 
 
@@ -530,7 +523,7 @@ def test_stopping_ships_what_is_left(real: Reporter) -> None:
     orders = real.hierarchy.get_meter("shop").counter("orders")
     real.start()
     orders.inc(3)
-    assert real.stop(5)
+    assert real.stop(PATIENCE)
     assert [d for _, d in rounds(memory)] == [3]
     assert rounds(memory)[0][0] > time.time() - 1
 
@@ -554,7 +547,7 @@ def test_stopping_waits_no_longer_than_it_may(real: Reporter) -> None:
 
     class Hanging(Handler):
         def emit(self, samples: Sequence[Sample]) -> None:
-            release.wait(30)
+            release.wait(PATIENCE)
 
     real.hierarchy.root.add_handler(Hanging(name="hanging"))
     real.start()
@@ -572,7 +565,7 @@ def test_a_hanging_handler_delays_nobody_else(real: Reporter) -> None:
 
     class Hanging(Handler):
         def emit(self, samples: Sequence[Sample]) -> None:
-            release.wait(30)
+            release.wait(PATIENCE)
 
     memory = MemoryHandler(name="memory")
     real.hierarchy.root.add_handler(Hanging(name="hanging"))
@@ -597,7 +590,7 @@ def test_flushing_waits_for_what_was_handed_over(real: Reporter) -> None:
     real.hierarchy.root.add_handler(Noting(name="noting", interval=3600))
     real.start()
     real.hierarchy.get_meter("shop").event("deploy")
-    assert real.flush(5)
+    assert real.flush(PATIENCE)
     assert seen == ["shop.deploy"]
 
 
@@ -622,7 +615,7 @@ def run(code: str, folder: Path, errors: str = "") -> str:
         check=True,
         cwd=folder,
         env=environment,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert errors in done.stderr if errors else done.stderr == "", done.stderr
     return done.stdout
@@ -775,7 +768,7 @@ def test_a_forked_child_that_was_not_started_ends_in_silence(tmp_path: Path) -> 
         "while not handler.queued: pass\n"
         "pid = os.fork()\n"
         "if not pid:\n"
-        "    assert appmetrics.flush(5)\n"
+        "    assert appmetrics.flush(60)\n"
         "    assert not handler.queued\n"
         "    sys.exit(0)\n"
         "assert os.waitpid(pid, 0)[1] == 0\n"
@@ -839,7 +832,7 @@ def test_a_new_instrument_does_not_wait_while_series_are_chosen(world: World) ->
         if not declared:
             thread = threading.Thread(target=world.meter("bank").counter, args=("transfers",))
             thread.start()
-            thread.join(5)
+            thread.join(PATIENCE)
             declared.append(not thread.is_alive())
         return series
 

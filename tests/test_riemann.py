@@ -24,7 +24,7 @@ from appmetrics.riemann.transport import MAX_ACK, MAX_DATAGRAM, Tls
 from appmetrics.sample import Series
 from appmetrics.testing.rounds import HOSTILE
 from riemann_server import RiemannServer
-from servers import HOST, Certificates, wait_for
+from servers import HOST, PATIENCE, Certificates, wait_for
 
 TAKEN = struct.pack("!I", 2) + b"\x10\x01"
 
@@ -133,7 +133,7 @@ def test_nothing_stays_behind() -> None:
         [sys.executable, "-c", ASK],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.stdout == "clean\n", done.stderr

@@ -25,7 +25,11 @@ def riemann_client() -> Callable[..., str]:
 
     def run(*arguments: str) -> str:
         done = subprocess.run(
-            [program, *arguments], capture_output=True, text=True, timeout=20, check=False
+            [program, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=servers.PATIENCE,
+            check=False,
         )
         assert done.returncode == 0, done.stderr or done.stdout
         return done.stdout
@@ -116,7 +120,7 @@ def test_syslog_ng_sends(riemann: RiemannServer, relay: Relay) -> None:
 
 def test_what_is_no_message_ends_the_connection(riemann: RiemannServer) -> None:
     """As in Riemann there is no answer then."""
-    with socket.create_connection((HOST, riemann.port), timeout=10) as connection:
+    with socket.create_connection((HOST, riemann.port), timeout=servers.PATIENCE) as connection:
         connection.sendall(struct.pack("!I", 3) + b"\xff\xff\xff")
         assert connection.recv(1) == b""
     assert len(riemann.unreadable) == 1

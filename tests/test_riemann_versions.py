@@ -92,7 +92,7 @@ def environment(
             cwd=tmp_path_factory.getbasetemp(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=servers.PATIENCE,
             check=False,
         )
 

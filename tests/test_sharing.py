@@ -30,6 +30,7 @@ from appmetrics.sharing.folder import Folder, Lock, Unusable
 from appmetrics.sharing.store import CHUNK, Broken, Store
 from appmetrics.sharing.view import FORGOTTEN
 from appmetrics.testing import ManualClock
+from servers import PATIENCE
 
 HERE = Path(__file__).parent
 
@@ -743,7 +744,7 @@ def test_a_network_file_system_is_not_used(tmp_path: Path, monkeypatch: pytest.M
 # -- real processes ----------------------------------------------------------
 
 
-def run(code: str, *arguments: object, timeout: float = 120) -> str:
+def run(code: str, *arguments: object, timeout: float = 2 * PATIENCE) -> str:
     """What a Python program prints; it must end well, and say nothing else."""
     command = [sys.executable, "-X", "dev", "-c", textwrap.dedent(code), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
@@ -806,7 +807,7 @@ FORKS = """
                 reporter.serve()
                 ok = ok and reporter.sharing.joined
             os._exit(0 if ok else 1)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:

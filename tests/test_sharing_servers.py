@@ -106,7 +106,7 @@ class Site:
             seen.update(answer["pid"] for answer in self.ask(workers * 4))
             return len(seen) >= workers
 
-        wait_for(complete, "an answer of each worker", timeout=30)
+        wait_for(complete, "an answer of each worker")
         return seen
 
 
@@ -144,8 +144,8 @@ def test_without_any_setting_the_sums_are_right(tmp_path: Path, carbon: Carbon) 
         site.ask(100)
         total = site.witnessed()
         assert site.value("site.hits") == total
-        wait_for(lambda: newest(carbon, "site.hits.total") == total, timeout=20)
-        wait_for(lambda: newest(carbon, "site.answer") == 4 * 42, timeout=20)
+        wait_for(lambda: newest(carbon, "site.hits.total") == total)
+        wait_for(lambda: newest(carbon, "site.answer") == 4 * 42)
         wait_for(lambda: sum(carbon.points("site.hits.count").values()) == total)
         assert not [path for path in carbon.paths() if "w1" in path]
 
@@ -156,7 +156,7 @@ def test_without_any_setting_the_sums_are_right(tmp_path: Path, carbon: Carbon) 
         def told() -> bool:
             return all(any(row["sent"] for row in page["handlers"]) for page in pages())
 
-        wait_for(told, timeout=20)
+        wait_for(told)
         answers = pages()
         assert len({page["pid"] for page in answers}) > 1
         (leader,) = {page["sharing"]["leader"] for page in answers}
@@ -187,8 +187,8 @@ def test_every_worker_tells_its_own_observations(tmp_path: Path) -> None:
         site.ask(100)
         assert len(site.counting()) == 4
         total = site.witnessed()
-        wait_for(lambda: counted("site.hits:") == total, "the sums", 20)
-        wait_for(lambda: counted("site.sizes.") == total, "the single values", 20)
+        wait_for(lambda: counted("site.hits:") == total, "the sums")
+        wait_for(lambda: counted("site.sizes.") == total, "the single values")
     listener.close()
 
 
@@ -233,7 +233,7 @@ def test_killed_workers_lose_nothing(
                 before = site.counting()
                 os.kill(random.choice(site.workers()), signal.SIGKILL)
                 # Were all of them dead at one moment, the counts would start anew.
-                wait_for(lambda before=before: site.counting() - before, "a new worker", 30)  # type: ignore[misc]
+                wait_for(lambda before=before: site.counting() - before, "a new worker")  # type: ignore[misc]
                 most = max(most, len(site.workers()))
         site.wait_for_all(workers)
         total, witnessed = site.value("site.hits"), site.witnessed()
@@ -265,17 +265,17 @@ def test_when_the_leader_dies_another_one_goes_on(
     )
     with Site(tmp_path, kind, *options, ini=ini) as site:
         site.wait_for_all(3)
-        leader = wait_for(lambda: leaders(site, 3), "a leader", timeout=20)
+        leader = wait_for(lambda: leaders(site, 3), "a leader")
         assert len(leader) == 1
         before = site.witnessed()
-        wait_for(lambda: (newest(carbon, "site.hits.total") or 0) >= before, timeout=20)
+        wait_for(lambda: (newest(carbon, "site.hits.total") or 0) >= before)
         os.kill(leader.pop(), signal.SIGKILL)
         site.wait_for_all(3)
-        assert len(wait_for(lambda: leaders(site, 3), "another leader", timeout=20)) == 1
+        assert len(wait_for(lambda: leaders(site, 3), "another leader")) == 1
         site.ask(50)
         total = site.value("site.hits")
         assert site.witnessed() <= total <= site.witnessed() + 1
-        wait_for(lambda: newest(carbon, "site.hits.total") == total, timeout=20)
+        wait_for(lambda: newest(carbon, "site.hits.total") == total)
         totals = [value for _, value in sorted(carbon.points("site.hits.total").items())]
         assert totals == sorted(totals)
         counts = carbon.points("site.hits.count")
@@ -301,15 +301,15 @@ def test_a_sidecar_sends_for_workers_without_threads(
         site.ask(1, "/event")
         total = site.witnessed()
         assert site.value("site.hits") == total
-        wait_for(lambda: newest(carbon, "site.hits.total") == total, timeout=20)
+        wait_for(lambda: newest(carbon, "site.hits.total") == total)
         assert not leaders(site, 4)
-        wait_for(lambda: not site.ask(4) or newest(carbon, "site.answer") == 4 * 42, timeout=30)
+        wait_for(lambda: not site.ask(4) or newest(carbon, "site.answer") == 4 * 42)
         before = site.value("site.hits")
         ship.stop(kill=True)
         site.ask(20)
         total = site.value("site.hits")
         ship.start()
-        wait_for(lambda: newest(carbon, "site.hits.total") == site.value("site.hits"), timeout=20)
+        wait_for(lambda: newest(carbon, "site.hits.total") == site.value("site.hits"))
         counts = carbon.points("site.hits.count")
         total = site.value("site.hits")
         assert abs(sum(counts.values()) - total) <= max(before, total - before)

@@ -15,7 +15,7 @@ from appmetrics.config import Configurator
 from appmetrics.errors import ConfigError
 from appmetrics.testing import World
 from conftest import _or_skip
-from servers import HOST, Waitress, wait_for
+from servers import HOST, PATIENCE, Waitress, wait_for
 
 TESTS = Path(__file__).parent
 
@@ -46,7 +46,7 @@ def waitress(tmp_path: Path) -> Iterator[Callable[[str], Waitress]]:
 
 def ask(server: Waitress, path: str) -> socket.socket:
     """A connection on which a page was asked for."""
-    client = socket.create_connection((HOST, server.port), timeout=10)
+    client = socket.create_connection((HOST, server.port), timeout=PATIENCE)
     client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
     return client
 
@@ -60,7 +60,7 @@ def test_sigterm_ends_with_the_last_round(
         assert client.recv(1000)
     assert server.process is not None
     server.process.terminate()
-    assert server.process.wait(10) == 0
+    assert server.process.wait(PATIENCE) == 0
     assert '"http.requests"' in (tmp_path / "lines").read_text()
 
 

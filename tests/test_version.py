@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import appmetrics
+from servers import PATIENCE
 
 ROOT = Path(appmetrics.__file__).parent.parent
 
@@ -23,7 +24,7 @@ def import_with(folder: Path, *options: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return done.stderr
 
@@ -51,5 +52,5 @@ def test_import_starts_no_thread_and_no_scales(tmp_path: Path) -> None:
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )

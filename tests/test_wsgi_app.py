@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 from appmetrics.handlers.http import HttpHandler
 from appmetrics.testing import World
 from appmetrics.wsgi import MetricsApp
+from servers import PATIENCE
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def test_a_forked_child_does_not_wait_for_a_scrape_of_its_parent(
         monkeypatch.setattr(os, "getpid", lambda: -1)
         thread = threading.Thread(target=get, args=(app,), daemon=True)
         thread.start()
-        thread.join(5)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 

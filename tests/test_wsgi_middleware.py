@@ -21,7 +21,7 @@ from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.testing import Capture, UnknownMetric, World
 from appmetrics.wsgi import Middleware, Request
 from appmetrics.wsgi.middleware import queued
-from servers import free_port, get, wait_for
+from servers import PATIENCE, free_port, get, wait_for
 
 PLAIN = [("Content-Type", "text/plain")]
 App = Callable[[Any, Any], Iterable[bytes]]
@@ -822,7 +822,7 @@ except ChildProcessError:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert (done.returncode, done.stderr) == (0, "")
     child, parent = sorted(done.stdout.splitlines())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import _or_skip
-from servers import HOST, UWSGI, Gunicorn, Waitress, WsgiServer, get, wait_for
+from servers import HOST, PATIENCE, UWSGI, Gunicorn, Waitress, WsgiServer, get, wait_for
 
 TESTS = Path(__file__).parent
 PATH = (TESTS, TESTS.parent)
@@ -38,7 +38,7 @@ def ask(site: WsgiServer, path: str, *, method: str = "GET") -> bytes:
     """The whole answer as it comes over the wire, without its date."""
     # Some servers send a body after HEAD: only the end of the connection says where it ends.
     close = "Connection: close\r\n" if method == "HEAD" else ""
-    with socket.create_connection((HOST, site.port), timeout=20) as connection:
+    with socket.create_connection((HOST, site.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{close}\r\n".encode())
         answer = b""
         while (close or not _whole(answer)) and (more := connection.recv(1 << 20)):
@@ -55,7 +55,7 @@ def _whole(answer: bytes) -> bool:
 
 def leave(site: WsgiServer, path: str) -> None:
     """Read the beginning of an answer and go away."""
-    with socket.create_connection((HOST, site.port), timeout=20) as connection:
+    with socket.create_connection((HOST, site.port), timeout=PATIENCE) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert connection.recv(1000)
 
@@ -108,7 +108,7 @@ def test_a_connection_is_kept_alive(tmp_path: Path) -> None:
     """waitress keeps a connection open after a list without Content-Length, as it does bare."""
     with (
         Waitress(tmp_path, "wsgi_site:application", path=PATH) as site,
-        socket.create_connection((HOST, site.port), timeout=10) as connection,
+        socket.create_connection((HOST, site.port), timeout=PATIENCE) as connection,
     ):
         for _ in range(3):
             connection.sendall(b"GET /one HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -132,7 +132,7 @@ def test_a_client_that_leaves_is_counted(site: WsgiServer) -> None:
     closed = json.loads(get(f"{site.url}/alive")).get("closed", 0)
     before = total(site, "http.aborted", reason="client")
     leave(site, "/endless")
-    wait_for(lambda: total(site, "http.aborted", reason="client") == before + 1, timeout=20)
+    wait_for(lambda: total(site, "http.aborted", reason="client") == before + 1)
     assert json.loads(get(f"{site.url}/alive"))["closed"] == closed + 1
     assert total(site, "http.errors", view="endless") == 0
     assert total(site, "http.in_flight") == 0
@@ -145,7 +145,7 @@ def test_head_is_not_a_client_that_leaves(site: WsgiServer) -> None:
     ask(site, "/endless", method="HEAD")
     wait_for(
         lambda: total(site, "http.requests", view="endless", method="HEAD") == requests + 1,
-        timeout=20,
+        timeout=PATIENCE,
     )
     assert total(site, "http.aborted") == before
     assert total(site, "http.response.size", method="HEAD") == 0
@@ -226,7 +226,7 @@ def test_each_gunicorn_worker_has_a_live_reporter(tmp_path: Path, options: tuple
     workers = int(options[0].removeprefix("--workers="))
     server = _or_skip(lambda: Gunicorn(tmp_path, "wsgi_site:application", *options, path=PATH))
     with server as site:
-        wait_for(_live_in_all(site, workers), "a reporter in each worker", timeout=20)
+        wait_for(_live_in_all(site, workers), "a reporter in each worker")
 
 
 @pytest.mark.server
@@ -245,4 +245,4 @@ def test_each_uwsgi_worker_has_a_live_reporter(tmp_path: Path, options: tuple[st
     workers = int(options[0].removeprefix("--processes="))
     server = _or_skip(lambda: UWSGI(tmp_path, "wsgi_site:application", *options, path=PATH))
     with server as site:
-        wait_for(_live_in_all(site, workers), "a reporter in each worker", timeout=20)
+        wait_for(_live_in_all(site, workers), "a reporter in each worker")
