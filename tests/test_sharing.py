@@ -6,6 +6,7 @@ of processes. What only real processes show is below, and in ``test_sharing_serv
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -231,6 +232,58 @@ def test_a_group_of_nobody_starts_at_zero(join: Callable[..., Member]) -> None:
     second = join()
     second.meter.counter("orders").inc()
     assert second.page()["shop.orders"] == 1
+
+
+def test_the_last_one_takes_the_files_along(
+    join: Callable[..., Member], clock: ManualClock, tmp_path: Path
+) -> None:
+    """Nothing stays of a group that has ended but the lock that a newcomer may be about to take."""
+    members = [join(), join(), join(EACH)]
+    folder = tmp_path / "shared" / "format-1"
+    clock.advance(10)
+    for member in members:
+        member.meter.counter("orders").inc()
+        member.meter.event("deployed")
+        member.round()
+    members.pop().die()
+    for member in members:
+        assert len(list(folder.iterdir())) > 8
+        member.reporter.stop()
+    assert [path.name for path in folder.iterdir()] == ["claim.lock"]
+
+
+def test_who_comes_while_the_last_one_leaves_keeps_what_is_his(
+    join: Callable[..., Member], clock: ManualClock
+) -> None:
+    """The last one has sent what was left, and finds that somebody else is alive."""
+    last = join()
+    assert last.sharing.leave(0)
+    other = join()
+    other.meter.counter("orders").inc()
+    last.sharing.close()
+    for _ in range(2):
+        clock.advance(10)
+        other.round()
+    assert other.memory.last("shop.orders").delta == 1
+
+
+def test_a_group_that_was_killed_leaves_nothing_to_the_next(
+    join: Callable[..., Member], clock: ManualClock, tmp_path: Path
+) -> None:
+    """Numbers, what handlers were handed over, how far events were read, what was told: all
+    is of the former group."""
+    killed = join()
+    killed.meter.counter("orders").inc(5)
+    killed.meter.event("deployed")
+    for _ in range(2):
+        clock.advance(10)
+        killed.round()
+    folder = tmp_path / "shared" / "format-1"
+    before = {path.name for path in folder.iterdir()}
+    assert {"events.places", "handler-memory.keys", "handlers.json", "slot-0.events"} <= before
+    killed.die()
+    assert Folder(tmp_path / "shared").claim() is not None
+    assert {path.suffix for path in folder.iterdir()} == {".lock"}
 
 
 def test_very_many_instruments_get_their_cells_a_little_later(
@@ -702,6 +755,24 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a folder to another user")
+def test_a_lock_whose_file_is_removed_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removed after it was opened, it would be one that nobody else can find."""
+    flock, path = fcntl.flock, tmp_path / "lock"
+
+    def too_late(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        path.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    lock = Lock.take(str(path))
+    assert lock is not None and path.exists()
+    assert Lock.take(str(path)) is None
+    lock.release()
+
+
 def test_a_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
     """Nor one that others may write: they could put files of theirs there."""
     foreign = tmp_path / "foreign"
@@ -904,6 +975,55 @@ def test_children_of_multiprocessing_count_together(tmp_path: Path) -> None:
             print(next(p.read() for p in reporter.sharing.points if p.series.name == "m.counter"))
     """
     assert run(code, tmp_path / "shared").strip() == "4005"
+
+
+def test_groups_that_begin_while_others_end(tmp_path: Path) -> None:
+    """Some hundred lives in three processes, one of which is killed: the files of a process
+    are its own as long as it lives, and the last one leaves none."""
+    code = """
+        import os, signal, sys
+        from appmetrics.hierarchy import Hierarchy
+        from appmetrics.registry import Registry
+        from appmetrics.sharing import Sharing
+
+        folder, lives = sys.argv[1], int(sys.argv[2])
+
+        def live(last=False):
+            hierarchy = Hierarchy(Registry())
+            sharing = Sharing(hierarchy, folder)
+            counter = hierarchy.get_meter("m").counter("n")
+            while not sharing.joined:
+                sharing.join()
+                assert sharing.wanted
+            slot = sharing._slot
+            held = {"lock": slot._lock._descriptor, "keys": slot._store._keys,
+                    "cells": slot._store._cells}
+            for _ in range(3):
+                counter.inc()
+                sharing.step()
+                sharing.refresh()
+                for suffix, descriptor in held.items():
+                    path = f"{folder}/format-1/slot-{slot.number}.{suffix}"
+                    assert os.stat(path).st_ino == os.fstat(descriptor).st_ino, path
+            if last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            sharing.leave(0.1)
+            sharing.close()
+
+        children = []
+        for number in range(3):
+            pid = os.fork()
+            if pid == 0:
+                for life in range(lives):
+                    live(last=number == 0 and life == lives // 2)
+                os._exit(0)
+            children.append(pid)
+        print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
+        live()
+        print(os.listdir(f"{folder}/format-1"))
+    """
+    lines = run(code, tmp_path / "shared", 150).splitlines()
+    assert lines == ["[-9, 0, 0]", "['claim.lock']"]
 
 
 def test_a_small_disk_that_fills_up(tmp_path: Path) -> None:

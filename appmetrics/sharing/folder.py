@@ -2,7 +2,9 @@
 
 A lock is a ``flock``, held for as long as the process lives, whatever ends it. Slots are
 claimed, and others' locks are probed, under ``claim.lock`` only: a probe would look like
-an owner to a claimant. What is in the slots is the matter of ``store`` and ``slot``.
+an owner to a claimant. Whoever begins a group, and whoever ends it, takes away under
+``claim.lock`` what a former one has left. What is in the slots is the matter of ``store``
+and ``slot``.
 """
 
 from __future__ import annotations
@@ -16,13 +18,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .store import remove
-
 #: Another format has a folder of its own: two versions may run side by side.
 FORMAT = "1"
 #: How long a claimant waits for others that claim or probe, in seconds.
 PATIENCE = 0.25
 MAX_SLOTS = 4096
+
+#: Held by whoever claims, probes others' locks or removes files; never removed itself.
+CLAIM_LOCK = "claim.lock"
+#: Held by the process that sends for all.
+LEADER_LOCK = "leader.lock"
 
 #: File systems on which locks or mapped files don't hold between machines.
 _REMOTE = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs")
@@ -44,12 +49,15 @@ class Lock:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                return cls(descriptor)
         except BaseException as error:
             os.close(descriptor)
             if isinstance(error, OSError) and error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 return None
             raise
-        return cls(descriptor)
+        os.close(descriptor)  # removed after it was opened: the lock of nothing
+        return cls.take(path)
 
     def sign(self) -> None:
         """Leave this process' id in the file, for who asks."""
@@ -100,10 +108,10 @@ class Folder:
     def claiming(self, patience: float = PATIENCE) -> Iterator[bool]:
         """Hold ``claim.lock`` inside; gives False if others hold it for too long."""
         deadline = time.monotonic() + patience
-        lock = Lock.take(self.file("claim.lock"))
+        lock = Lock.take(self.file(CLAIM_LOCK))
         while lock is None and time.monotonic() < deadline:
             time.sleep(0.002)
-            lock = Lock.take(self.file("claim.lock"))
+            lock = Lock.take(self.file(CLAIM_LOCK))
         try:
             yield lock is not None
         finally:
@@ -125,8 +133,9 @@ class Folder:
             else:
                 raise Unusable(f"more than {MAX_SLOTS} processes share {self.path}")
             try:
-                if not any(self._held(other) for other in self.slots() if other != number):
-                    self._clear()
+                if not self._alive(but=number):
+                    # Not the locks: the last one of a former group may be sending the rest.
+                    self._remove(but=(".lock", ".new"))
             except BaseException:
                 lock.release()
                 raise
@@ -140,7 +149,17 @@ class Folder:
         """
         with self.claiming() as claiming:
             lock.release()
-            return claiming and not any(map(self._held, self.slots()))
+            return claiming and not self._alive()
+
+    def sweep(self) -> None:
+        """After `leave`, in the last one, which has sent what was left: remove all files but
+        ``claim.lock``, which a newcomer may be about to take.
+
+        Nothing, if somebody has come meanwhile, or is still sending. Raises OSError.
+        """
+        with self.claiming() as claiming:
+            if claiming and not self._alive() and not self._held(LEADER_LOCK):
+                self._remove(but=(CLAIM_LOCK,))
 
     def slots(self) -> list[int]:
         """The numbers of all slots that anybody ever had, rising."""
@@ -155,11 +174,15 @@ class Folder:
         with self.claiming(patience=0.0) as claiming:
             if not claiming:
                 return None
-            return {number for number in self.slots() if number == but or self._held(number)}
+            return self._alive(but) | ({but} if but is not None else set())
 
-    def _held(self, number: int) -> bool:
+    def _alive(self, but: int | None = None) -> set[int]:
+        others = (number for number in self.slots() if number != but)
+        return {number for number in others if self._held(f"slot-{number}.lock")}
+
+    def _held(self, name: str) -> bool:
         try:
-            descriptor = os.open(self.file(f"slot-{number}.lock"), os.O_RDWR)
+            descriptor = os.open(self.file(name), os.O_RDWR)
         except FileNotFoundError:
             return False
         try:
@@ -172,12 +195,10 @@ class Folder:
             os.close(descriptor)
         return False
 
-    def _clear(self) -> None:
-        """Let all numbers start at zero."""
+    def _remove(self, but: tuple[str, ...]) -> None:
+        """Remove the files whose names end otherwise; who has them mapped keeps the contents."""
         for name in os.listdir(self.path):
-            base, suffix = os.path.splitext(name)
-            if suffix in (".keys", ".cells") or name.endswith((".events", ".events-before")):
-                remove(self.file(base))
+            if not name.endswith(but):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.file(name))
 

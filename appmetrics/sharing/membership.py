@@ -7,6 +7,7 @@ process that is alone it answers that its own points are all there are, and that
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -25,7 +26,7 @@ from ..sample import COUNTER
 from ..selection import Point
 from . import surroundings
 from .board import Notice, pin, seen
-from .folder import Folder, Lock, Unusable, default_folder
+from .folder import LEADER_LOCK, Folder, Lock, Unusable, default_folder
 from .post import Letter, Post, collect
 from .readings import Handlers, Unkept
 from .slot import Slot
@@ -35,9 +36,6 @@ log = logging.getLogger("appmetrics")
 
 AUTO, OFF = "auto", "off"
 LEADER, SIDECAR, EACH = "leader", "sidecar", "each"
-
-#: Held by the process that sends for all.
-LEADER_LOCK = "leader.lock"
 
 #: So many seconds a first request may wait for its instruments to get shared cells; very
 #: many get theirs a little later.
@@ -73,6 +71,8 @@ class Sharing:
         self._slot: Slot | None = None
         self._view: View | None = None
         self._leading: Lock | None = None
+        #: Whether nobody else was alive when this process let go of its slot.
+        self._last = False
         self._number: surroundings.Number | None = None
         self._given_up = False
         #: What handlers were handed over: of the one that sends for all.
@@ -353,8 +353,8 @@ class Sharing:
             if folder is None or view is None or not self.merges:
                 return self.sends
             try:
-                last = self._let_go(folder)
-                if not last or not (self.is_sidecar or self.reporter == LEADER):
+                self._let_go(folder)
+                if not self._last or not (self.is_sidecar or self.reporter == LEADER):
                     return False
                 view.keep_own()
                 self._lead(folder, patience)
@@ -362,18 +362,18 @@ class Sharing:
                 self._complain(error)
             return self._leading is not None
 
-    def _let_go(self, folder: Folder) -> bool:
-        """Give up the slot; whether nobody else is alive."""
+    def _let_go(self, folder: Folder) -> None:
+        """Give up the slot."""
         slot, self._slot = self._slot, None
         if slot is None:
-            return False
+            return
         # Somebody else may have it at once: nothing is to be stored there.
         registry = self.hierarchy.registry
         registry.on_point = _nothing
         for point in list(registry.points):
             if isinstance(point, Instrument):
                 point.renew(keep=True)
-        return slot.release(folder)
+        self._last = slot.release(folder)
 
     def _lead(self, folder: Folder, patience: float = 0.0) -> None:
         """Become the leader, unless another one is."""
@@ -392,11 +392,16 @@ class Sharing:
     def close(self) -> None:
         """After `leave` and the last round: let go of what is still held."""
         with self._lock:
-            if self._folder is not None:
-                self._let_go(self._folder)
+            folder = self._folder
+            if folder is not None:
+                self._let_go(folder)
             if self._leading is not None:
                 self._leading.release()
+            last = self._last
             self._forget()
+            if folder is not None and last:
+                with contextlib.suppress(OSError):  # who begins the next group does it
+                    folder.sweep()
 
     def after_fork(self) -> None:
         """In a forked child: slot and locks are the parent's."""
