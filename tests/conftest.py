@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ import hypothesis
 import pytest
 
 import servers
+from appmetrics.sharing.folder import default_folder
 from riemann_server import RiemannServer
 
 T = TypeVar("T")
@@ -72,6 +74,17 @@ def _or_skip(make: Callable[..., T], *arguments: Any) -> T:
     if os.environ.get("APPMETRICS_REQUIRE_SERVERS", "0") not in ("", "0"):
         pytest.fail(f"{missing} (APPMETRICS_REQUIRE_SERVERS is set)", pytrace=False)
     pytest.skip(f"{NOT_HERE}{missing}")
+
+
+@pytest.fixture(autouse=True)
+def _no_shared_files_stay(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Remove what killed processes have shared that read a configuration in ``tmp_path``."""
+    # Asked for before the servers are, so that they have ended by then.
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        for config in [*folder.glob("*.ini"), *folder.glob("*/*.ini")]:
+            shutil.rmtree(default_folder(os.path.realpath(config)), ignore_errors=True)
 
 
 @pytest.fixture
