@@ -156,9 +156,12 @@ def test_without_any_setting_the_sums_are_right(tmp_path: Path, carbon: Carbon) 
         def told() -> bool:
             return all(any(row["sent"] for row in page["handlers"]) for page in pages())
 
+        def of_several() -> list[dict[str, Any]]:
+            found = pages()
+            return found if len({page["pid"] for page in found}) > 1 else []
+
         wait_for(told)
-        answers = pages()
-        assert len({page["pid"] for page in answers}) > 1
+        answers = wait_for(of_several, "pages of more than one worker")
         (leader,) = {page["sharing"]["leader"] for page in answers}
         assert {len(page["sharing"]["processes"]) for page in answers} == {4}
         assert leader in answers[0]["sharing"]["processes"]
