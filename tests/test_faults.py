@@ -167,7 +167,7 @@ class Sender:
             # The other one has it, whatever the tested one is waiting for.
             wait_for(lambda: self.other.stats.sent == self.second * SERIES, "the other handler")
             # An attempt takes up to `timeout`; so many rounds may wait meanwhile.
-            wait_for(lambda: len(self.tested._rounds) < 4, "the queue")
+            wait_for(lambda: len(self.tested._worker.rounds) < 4, "the queue")
 
     def expected(self) -> set[tuple[str, int, float]]:
         """All points that were made."""

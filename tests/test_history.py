@@ -60,7 +60,7 @@ def test_what_waits_outlives_the_handler(path: str, caplog: pytest.LogCaptureFix
     assert first.stats.dropped == 0
     assert "2 samples kept on disk, 0 lost" in caplog.messages[-1]
     second = Target(spool=path, clock=ManualClock())
-    second._open()  # as its worker does, or nothing closes the spool
+    second._worker.open()  # as its worker does, or nothing closes the spool
     assert second.idle() is None
     assert second.arrived == ["a", "b"]
     assert (second.stats.sent, second.waiting, second.spooled) == (2, 0, 0)
@@ -78,7 +78,7 @@ def test_new_data_interrupts_a_long_backlog(path: str) -> None:
 
     def slow(payload: bytes) -> None:
         if payload == b"old40":
-            handler._rounds.append(batch([(Series("new"), 1)]))
+            handler._worker.rounds.append(batch([(Series("new"), 1)]))
         send(payload)
 
     handler.send = slow  # type: ignore[method-assign]
@@ -105,7 +105,7 @@ def test_the_end_does_not_wait_for_what_is_safe(path: str) -> None:
     assert len(handler.arrived) < 5
     assert handler.stats.dropped == 0
     again = Target(spool=path, replay=0)
-    again._open()
+    again._worker.open()
     again.idle()
     assert sorted(handler.arrived + again.arrived) == ["a", "b", "c", "d", "new"]
     assert again.stop(PATIENCE)

@@ -244,7 +244,7 @@ def test_the_queue_is_bounded_and_counts() -> None:
     """What comes when it is full is dropped and counted; half full, it wakes its taker."""
     handler = Observer()
     woken: list[int] = []
-    handler._wake = lambda: woken.append(len(queue))  # type: ignore[method-assign]
+    handler._worker.wake = lambda: woken.append(len(queue))  # type: ignore[method-assign]
     queue = Observations(handler, limit=10)
     sink = queue.sink("a")
     for value in range(25):

@@ -1,20 +1,14 @@
-"""`Handler`: what every handler is, from the queue to the counting of its failures.
+"""`Handler`: what every handler is, from its options to the counting of its failures.
 
 A handler overrides ``emit`` and, where it pays, ``prepare``; it knows one target
-and nothing of meters and instruments. Buffers, back-off and reconnecting belong
-to ``delivery``, the turning of samples into text to ``formatters``.
+and nothing of meters and instruments. Its thread and queue belong to ``worker``, buffers,
+back-off and reconnecting to ``delivery``, the turning of samples into text to ``formatters``.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import queue
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty
 from typing import Any, ClassVar, NamedTuple
 
 from ..clock import SYSTEM, Clock
@@ -25,6 +19,7 @@ from ..observing import Sink
 from ..options import Option, level, names, period, text
 from ..sample import Sample, Series
 from ..selection import LEFT_OUT, Selection
+from .worker import Worker
 
 __all__ = ["COMMON", "LEFT_OUT", "Batch", "Filter", "Handler", "Stats"]
 
@@ -39,11 +34,6 @@ COMMON = (
     Option("filters", names, (), "Names of [metrics.filter.NAME] sections, applied in order."),
     Option("formatter", text, None, "A [metrics.formatter.NAME] section, or a formatter's name."),
 )
-
-#: Rounds and events that wait for a worker. Rounds carry cumulative readings, so
-#: dropping one merges two intervals and loses no count.
-MAX_ROUNDS = 8
-MAX_EVENTS = 1000
 
 
 class Batch(NamedTuple):
@@ -90,9 +80,6 @@ class Handler:
     #: Until when the worker may go on after `stop`, by time.monotonic(); None: no end is set.
     deadline: float | None
 
-    _thread: threading.Thread | None
-    _signal: queue.SimpleQueue[None]
-
     def __init__(
         self,
         *,
@@ -121,6 +108,7 @@ class Handler:
         self.reading: Any = None
         self._failing = False
         self._selection: Selection | None = None
+        self._worker = Worker(self)
         self.after_fork()
 
     # -- to override ---------------------------------------------------------
@@ -197,25 +185,16 @@ class Handler:
 
     def put(self, batch: Batch) -> None:
         """Hand over a round; never blocks."""
-        self._in_this_process()
-        while len(self._rounds) >= MAX_ROUNDS:
-            self._rounds.popleft()
-            self.failed("its worker is busy; rounds are merged")
-        self._rounds.append(batch)
-        self._wake()
+        self._worker.put(batch)
 
     def put_event(self, event: Sample) -> None:
         """Hand over an event; never blocks, safe in signal handlers."""
-        self._in_this_process()
-        if len(self._events) >= MAX_EVENTS:
-            self.stats.dropped += 1
-        self._events.append(event)
-        self._wake()
+        self._worker.put_event(event)
 
     @property
     def queued(self) -> int:
         """Rounds and events that wait for the worker."""
-        return len(self._rounds) + len(self._events)
+        return self._worker.queued
 
     @property
     def spooled(self) -> int | None:
@@ -234,33 +213,14 @@ class Handler:
 
     def start(self) -> None:
         """Start the worker in this process, unless it runs."""
-        self._in_this_process()
-        if self.threaded and not self._alive():
-            self._stopping = False
-            # See `Reporter.start`.
-            self._signal = queue.SimpleQueue()
-            if self._rounds or self._events:
-                self._signal.put(None)
-            self.deadline = None
-            thread = threading.Thread(target=self._run, name=f"appmetrics-{self.name}", daemon=True)
-            self._thread = thread
-            try:
-                thread.start()
-            except RuntimeError as error:
-                # No more threads, or the interpreter is shutting down.
-                self._thread = None
-                self.failed(error)
+        self._worker.start()
 
     def end_by(self, deadline: float) -> None:
         """Tell the worker to work off what waits and to end, by ``deadline`` (time.monotonic()).
 
         Doesn't wait for it as `stop` does, and does nothing without a worker.
         """
-        self._in_this_process()
-        if self._alive():
-            self.deadline = deadline
-            self._stopping = True
-            self._wake()
+        self._worker.end_by(deadline)
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Work off what waits, close and end the worker; False if time ran out.
@@ -269,38 +229,15 @@ class Handler:
         worker (it never started, or the interpreter is shutting down) the caller's
         thread does it.
         """
-        self._in_this_process()
-        if timeout:
-            self.deadline = time.monotonic() + timeout
-        self._stopping = True
-        thread = self._thread
-        if thread is None or not self._alive():
-            self._work()
-            self._finish()
-            return True
-        self._wake()
-        thread.join(timeout)
-        return not thread.is_alive()
+        return self._worker.stop(timeout)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until the target has all that was handed over; False if time ran out."""
-        self._in_this_process()
-        if not self._alive():
-            self._work()
-            return self.settled()
-        deadline = time.monotonic() + timeout
-        done: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._waiters.append(done)
-        self._wake()
-        try:
-            done.get(timeout=max(0.0, deadline - time.monotonic()))
-        except Empty:
-            return False
-        return True
+        return self._worker.flush(timeout)
 
     def handle(self, batch: Batch) -> None:
         """Turn a round into samples and emit them; never raises."""
-        self._open()
+        self._worker.open()
         try:
             if batch.selection is not self._selection:
                 self._selection = batch.selection
@@ -313,6 +250,20 @@ class Handler:
             return
         self._emit(samples)
         self.stats.lag = max(0.0, self.clock.monotonic() - batch.monotonic)
+
+    def handle_events(self, events: Sequence[Sample]) -> None:
+        """Emit events; never raises."""
+        prepared = [event._replace(prepared=self._prepare(event.series)) for event in events]
+        taken = [event for event in prepared if event.prepared is not LEFT_OUT]
+        if taken:
+            self._emit(taken)
+
+    def _prepare(self, series: Series) -> Any:
+        try:
+            return self.prepare(series)
+        except Exception as error:
+            self.failed(error)
+            return LEFT_OUT
 
     def _emit(self, samples: Sequence[Sample]) -> None:
         try:
@@ -344,113 +295,17 @@ class Handler:
             self._failing = True
             log.warning("handler %s failed: %s", self.name, text, exc_info=error)
 
-    def _in_this_process(self) -> None:
-        # Not only os.register_at_fork: uWSGI does not call it.
-        if self._pid != os.getpid():
-            self.after_fork()
-
-    def after_fork(self) -> None:
-        """Begin anew: in a forked child a thread is dead, a lock may be held for
-        ever, and what waited in the queue belongs to the parent."""
-        self._pid = os.getpid()
-        self._thread = None
-        self._rounds: deque[Batch] = deque()
-        self._events: deque[Sample] = deque(maxlen=MAX_EVENTS)
-        self._waiters: deque[queue.SimpleQueue[None]] = deque()
-        # SimpleQueue, not Event or Condition: its put() is reentrant, so an
-        # event may be recorded in a signal handler.
-        self._signal = queue.SimpleQueue()
-        # Held by whoever works: the worker, or without one the caller.
-        self._working = threading.RLock()
-        self._inside = False
-        self._stopping = False
-        self.deadline = None
-        self._opened = False
-
-    def _alive(self) -> bool:
-        thread = self._thread
-        return thread is not None and thread.is_alive()
-
-    def _wake(self) -> None:
-        if not self.threaded:
-            self._work()
-        elif self._signal.empty():
-            self._signal.put(None)
-
-    def _open(self) -> None:
-        if not self._opened:
-            self._opened = True
-            self._guard(self.open)
-
-    def _run(self) -> None:
-        self._open()
-        timeout = self._guard(self.idle)
-        while True:
-            try:
-                self._signal.get(timeout=timeout)
-            except Empty:
-                pass
-            waiters = [self._waiters.popleft() for _ in range(len(self._waiters))]
-            stopping = self._stopping
-            self._work()
-            timeout = self._guard(self.idle)
-            if self.settled():
-                for waiter in waiters:
-                    waiter.put(None)
-            else:
-                self._waiters.extendleft(waiters)
-            if stopping:
-                self._finish()
-                return
-
-    def _work(self) -> None:
-        """Work off rounds and events that wait; at most one thread at a time."""
-        with self._working:
-            if self._inside:
-                return  # an event that emit() itself recorded waits for its turn
-            self._inside = True
-            try:
-                if self._rounds or self._events:
-                    self._open()
-                # Not for as long as there is any: emit() may record an event each time.
-                for _ in range(2 * MAX_ROUNDS):
-                    if not (self._rounds or self._events):
-                        break
-                    self._step()
-            finally:
-                self._inside = False
-
-    def _step(self) -> None:
-        events = [self._events.popleft() for _ in range(len(self._events))]
-        prepared = [e._replace(prepared=self._prepare(e.series)) for e in events]
-        taken = [event for event in prepared if event.prepared is not LEFT_OUT]
-        if taken:
-            self._emit(taken)
-        try:
-            batch = self._rounds.popleft()
-        except IndexError:
-            return
-        self.handle(batch)
-
-    def _prepare(self, series: Series) -> Any:
-        try:
-            return self.prepare(series)
-        except Exception as error:
-            self.failed(error)
-            return LEFT_OUT
-
-    def _finish(self) -> None:
-        if self._opened:
-            self._opened = False
-            self._guard(self.close)
-        self.deadline = None
-
-    def _guard(self, call: Callable[[], float | None] | Callable[[], None]) -> float | None:
+    def guarded(self, call: Callable[[], float | None] | Callable[[], None]) -> float | None:
+        """What a call returns; None if it fails, which is counted."""
         try:
             return call()
         except Exception as error:
             self.failed(error)
             return None
+
+    def after_fork(self) -> None:
+        """In a forked child: begin anew, with nothing that belongs to the parent."""
+        self._worker.begin()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.target()}>"

@@ -189,7 +189,7 @@ class NetworkHandler(Handler):
         self._pauses.end()
         self._deliver(hurry=True)
         self._leave()
-        self._guard(self.hang_up)
+        self.guarded(self.hang_up)
 
     def _leave(self) -> None:
         """What could not be sent stays on disk, or goes to the successor, or is lost."""
@@ -222,7 +222,7 @@ class NetworkHandler(Handler):
             for _ in range(len(self._inherited)):
                 successor.take_over(self._inherited.popleft())
         else:
-            self._wake()
+            self._worker.wake()
 
     def _deliver(self, hurry: bool = False) -> None:
         """Send what waits, unless it is too early for another attempt."""
@@ -244,7 +244,7 @@ class NetworkHandler(Handler):
                 self._count_lost(self.backlog.expired())
             if not payloads or self._too_late():
                 break
-            if not (hurry or self.backlog.urgent) and (self._rounds or self._events):
+            if not (hurry or self.backlog.urgent) and self._worker.queued:
                 # A backlog may take long, and what is new goes before it.
                 break
             try:
@@ -308,7 +308,7 @@ class NetworkHandler(Handler):
         now = self.clock.monotonic()
         self._pauses.failed(now, self._away_since is not None)
         self.count_failure(describe(error))
-        self._guard(self.hang_up)
+        self.guarded(self.hang_up)
         if self._away_since is None:
             self._away_since = now
             self._lost = 0
@@ -350,7 +350,7 @@ class NetworkHandler(Handler):
         # What waits and the connection belong to the parent, which still has them.
         super().after_fork()
         if self._backlog is not None:
-            self._guard(self.hang_up)
+            self.guarded(self.hang_up)
             self._backlog.abandon()
             self._backlog = None
         self._inherited: deque[list[Any]] = deque()

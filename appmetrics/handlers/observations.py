@@ -61,7 +61,7 @@ class Observations:
                 return
             append((key, value))
             if waiting == half:
-                handler._wake()
+                handler._worker.wake()
 
         if self.rate >= 1:
             return take

@@ -225,7 +225,7 @@ class RiemannHandler(NetworkHandler):
 
     def close(self) -> None:
         if self.leaving and not (self.relieved or isinstance(self.successor, RiemannHandler)):
-            self._guard(self._say_goodbye)
+            self.guarded(self._say_goodbye)
         super().close()
 
     def _say_goodbye(self) -> None:
