@@ -1,6 +1,7 @@
 """The reporter: at each due round it reads what each handler gets, and hands it over.
 
-One thread per process; it only reads. Who is served is the matter of ``routes``.
+One thread per process; it only reads. Who is served is the matter of ``routes``, when a
+round is due that of ``rounds``.
 Sending, formatting and waiting are the handlers' own, in their own threads. Without
 its thread (before `Reporter.start`, in tests) the same work is done by calling
 `Reporter.run_due`.
@@ -26,7 +27,8 @@ from .handlers.table import row
 from .hierarchy import Hierarchy, hierarchy
 from .idling import LOOKS_APART, sweep
 from .instruments import Gauge
-from .routes import Route, Routes
+from .rounds import Route
+from .routes import Routes
 from .sample import COUNTER, GAUGE
 from .selection import Selection
 from .sharing import AUTO, Sharing
@@ -273,7 +275,7 @@ class Reporter:
             self._collect()
             self._sync()
             now = self.clock.time()
-            due = [route for route in self._routes.all() if self._is_due(route, now)]
+            due = [route for route in self._routes.all() if route.is_due(now, self.interval)]
             self._round(due)
             if self.sharing.joined and self.clock.monotonic() - self._refreshed >= self.interval:
                 self._refresh()
@@ -305,18 +307,6 @@ class Reporter:
         for meter, event in self.sharing.events():
             self.hierarchy.pass_on(meter, event)
 
-    def _is_due(self, route: Route, now: float) -> bool:
-        if route.handler.pull:
-            return False
-        interval = route.handler.interval or self.interval
-        # No due time yet, or the wall clock has been set back.
-        if route.due is None or route.due - now > interval:
-            route.due = _next_due(now, interval)
-            if -math.inf < route.last[0] < route.due - interval:
-                # Another process sent before, and did not come to this round.
-                route.due -= interval
-        return now >= route.due
-
     def _round(
         self, routes: list[Route], last: bool = False, patience: float = CALLBACK_TIMEOUT
     ) -> None:
@@ -325,19 +315,11 @@ class Reporter:
             return
         self._refresh(patience)
         for route in routes:
-            interval = route.handler.interval or self.interval
-            now, monotonic = self.clock.time(), self.clock.monotonic()
-            due, route.due = route.due, _next_due(now, interval)
-            # The last round belongs to the interval it is cut short in.
-            time = route.due if last else route.due - interval
-            while last and not route.free(time, now, monotonic):
-                time += interval
-            if not route.free(time, now, monotonic):
-                # The interval has been changed, and its grid with it.
+            missed = route.begin(self.clock, self.interval, last)
+            if missed is None:
                 continue
-            if not last and due is not None:
-                self.skipped += max(0, round((time - due) / interval))
-            route.last = (time, now, monotonic)
+            self.skipped += missed
+            time, now, monotonic = route.last
             selection = self._routes.select(route)
             readings = selection.read()
             if last:
@@ -403,13 +385,6 @@ class Reporter:
                 handler.start()
             for route in self._routes.all():
                 route.handler.start()
-
-
-def _next_due(now: float, interval: float) -> float:
-    """The next moment that is a whole multiple of the interval."""
-    due = (math.floor(now / interval) + 1) * interval
-    # Of an interval such as 0.1, the multiple may be this very moment by rounding.
-    return due if due > now else due + interval
 
 
 #: The process' own reporter.

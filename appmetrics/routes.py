@@ -2,19 +2,19 @@
 
 Keeps step with the routing: takes on handlers that are attached, lets go of the
 others, chooses series anew when levels, filters or meters change. When they are
-read, and what is handed over, is the ``reporter``'s; its lock is held by whoever
-calls here.
+read is the matter of ``rounds``, what is handed over the ``reporter``'s; its lock
+is held by whoever calls here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from .handlers.base import Handler, shown_target
 from .hierarchy import Hierarchy
 from .registry import ReadOnly
+from .rounds import Route
 from .sample import COUNTER, GAUGE, Series
 from .selection import Point, Selection
 from .sharing import Sharing
@@ -37,29 +37,6 @@ _PULLED = (
 _OWN = {"queue": "queued", **{name: name for name in ("spooled", "time_left", "served")}}
 
 Chosen = tuple[int, Selection]
-
-
-class Route:
-    """A handler that is served, its selection, and when it is due."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
-        self.selection: Selection | None = None
-        self.version = -1
-        #: The list of points that the selection is made from.
-        self.points: list[Point] = []
-        self.due: float | None = None
-        #: The last round: its time, and wall and monotonic time of its reading.
-        self.last = (-math.inf, 0.0, 0.0)
-
-    def free(self, time: float, now: float, monotonic: float) -> bool:
-        """Whether a round may have this time: it is later than all before.
-
-        Targets keep one number for each time, and a second one overwrites it. The
-        times start anew if the wall clock has been set back.
-        """
-        last, wall, then = self.last
-        return time > last or now - wall < monotonic - then - 1.0
 
 
 class Routes:
@@ -136,7 +113,8 @@ class Routes:
         instrument needs the lock.
         """
         version, points = self.version, self._points(handler)
-        before = _nothing if handler.pull else self.sharing.handlers.before(handler.name)
+        known = self.sharing.handlers
+        before = (lambda point: None) if handler.pull else known.before(handler.name)
         selection = self.hierarchy.selection(handler, self.hierarchy.started, before)
         selection.extend(points)
         return version, selection
@@ -263,10 +241,6 @@ class Routes:
             return None
 
         return read
-
-
-def _nothing(point: object) -> None:
-    return None
 
 
 def _replaces(new: Handler, old: Handler) -> bool:

@@ -11,7 +11,7 @@ from ..errors import describe
 from ..handlers.base import Filter, shown_target
 from ..meter import Meter
 from ..reporter import Reporter
-from ..routes import Route
+from ..rounds import Route
 from ..sample import Labels, Series
 from .answer import INFO, OK, PROBLEM, Step
 from .subject import Places, Subject

@@ -17,7 +17,7 @@ from ..instrument import Instrument
 from ..instruments import Gauge
 from ..meter import Meter
 from ..reporter import Reporter
-from ..routes import Route
+from ..rounds import Route
 from ..sample import COUNTER, HISTOGRAM, STATE, TIMER, Series, StateValue
 from ..selection import Point
 from .answer import INFO, OK, PROBLEM, Explanation, Step

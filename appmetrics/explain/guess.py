@@ -13,7 +13,7 @@ from ..hierarchy import Hierarchy
 from ..instrument import Instrument
 from ..levels import INFO
 from ..meter import Meter
-from ..routes import Route
+from ..rounds import Route
 from ..sample import EVENT, Series
 from .subject import hypothetical
 
