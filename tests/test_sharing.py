@@ -290,7 +290,7 @@ def test_very_many_instruments_get_their_cells_a_little_later(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The request that is the first one doesn't wait for all of them."""
-    monkeypatch.setattr("appmetrics.sharing.membership.ADOPTING", 0.0)
+    monkeypatch.setattr("appmetrics.sharing.slot.ADOPTING", 0.0)
     member = Member(tmp_path / "shared", clock)
     for number in range(50):
         member.meter.counter(f"counter.{number}").inc()

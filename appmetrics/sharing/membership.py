@@ -21,7 +21,6 @@ from typing import Any
 from ..errors import describe
 from ..hierarchy import Hierarchy
 from ..instrument import Instrument
-from ..instruments import Gauge
 from ..sample import COUNTER
 from ..selection import Point
 from . import surroundings
@@ -36,10 +35,6 @@ log = logging.getLogger("appmetrics")
 
 AUTO, OFF = "auto", "off"
 LEADER, SIDECAR, EACH = "leader", "sidecar", "each"
-
-#: So many seconds a first request may wait for its instruments to get shared cells; very
-#: many get theirs a little later.
-ADOPTING = 0.1
 
 #: Seconds between two looks for series that are no longer used.
 TIDYING = 60.0
@@ -77,7 +72,6 @@ class Sharing:
         self._given_up = False
         #: What handlers were handed over: of the one that sends for all.
         self._handlers: Handlers | None = None
-        self._published = 0
         self._tidied = -math.inf
         self._warned = False
         self._post = Post()
@@ -209,13 +203,7 @@ class Sharing:
         slot = Slot(folder, *claimed)
         view = View(folder, slot.number)
         view.refresh(self.hierarchy.clock.monotonic())
-        registry = self.hierarchy.registry
-        registry.on_point = slot.adopt
-        end = time.monotonic() + ADOPTING
-        for point in list(registry.points):
-            if isinstance(point, Instrument):
-                # A request may be waiting for this.
-                (slot.adopt if time.monotonic() < end else slot.adopt_later)(point)
+        slot.adopt_all(self.hierarchy.registry)
         self._folder, self._view, self._slot = folder, view, slot
         self.version += 1
         self._post.open(slot.events)
@@ -271,16 +259,7 @@ class Sharing:
         slot, view = self._slot, self._view
         if slot is None or view is None:
             return
-        registry = self.hierarchy.registry
-        for point in registry.points[self._published :]:
-            if not isinstance(point, Instrument):
-                slot.publish(point, self._at_fork.get(id(point), 0))
-            self._published += 1
-        for instrument in list(registry.instruments.values()):
-            if isinstance(instrument, Gauge) and instrument.declaration.callback is not None:
-                for gauge in instrument.own_points():
-                    gauge.show()
-        slot.refresh()
+        slot.refresh(self.hierarchy.registry, self._at_fork)
         self.look()
 
     def look(self) -> None:
@@ -367,13 +346,7 @@ class Sharing:
         slot, self._slot = self._slot, None
         if slot is None:
             return
-        # Somebody else may have it at once: nothing is to be stored there.
-        registry = self.hierarchy.registry
-        registry.on_point = _nothing
-        for point in list(registry.points):
-            if isinstance(point, Instrument):
-                point.renew(keep=True)
-        self._last = slot.release(folder)
+        self._last = slot.release(folder, self.hierarchy.registry)
 
     def _lead(self, folder: Folder, patience: float = 0.0) -> None:
         """Become the leader, unless another one is."""
@@ -427,10 +400,6 @@ class Sharing:
             self._number.forget()
         self._begin()
         self.version += 1
-
-
-def _nothing(point: object) -> None:
-    return None
 
 
 def _digest(key: str) -> str:

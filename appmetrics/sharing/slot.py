@@ -11,11 +11,14 @@ import math
 import os
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import describe
 from ..instrument import Instrument
+from ..instruments import Gauge
 from ..octaves import distribution
+from ..registry import Registry
 from ..sample import COUNTER, GAUGE, HISTOGRAM, STATE, TIMER
 from ..selection import Point
 from .cells import SharedBuckets, StateCell
@@ -26,6 +29,10 @@ from .records import STAMP
 from .store import Broken, Store, remove
 
 log = logging.getLogger("appmetrics")
+
+#: So many seconds a first request may wait for its instruments to get shared cells; very
+#: many get theirs a little later.
+ADOPTING = 0.1
 
 #: So many later rounds look again into cells that instruments have left, where a thread
 #: that was about to store may have stored after that.
@@ -58,6 +65,7 @@ class Slot:
         self.inherited: dict[int, Any] = {}
         self._adopted: dict[int, Point] = {}
         self._published: list[_Published] = []
+        self._looked_at = 0
         #: Instruments that still have private cells, and distributions with some of those.
         self._private: deque[Instrument] = deque()
         self._partly: deque[SharedBuckets] = deque()
@@ -82,6 +90,15 @@ class Slot:
                 StateCell(cells[STAMP:])[0] = None
 
     # -- instruments ---------------------------------------------------------
+
+    def adopt_all(self, registry: Registry) -> None:
+        """Let all instruments that there are, and come, count in this slot."""
+        registry.on_point = self.adopt
+        end = time.monotonic() + ADOPTING
+        for point in list(registry.points):
+            if isinstance(point, Instrument):
+                # A request may be waiting for this.
+                (self.adopt if time.monotonic() < end else self.adopt_later)(point)
 
     def adopt(self, instrument: Instrument) -> None:
         """Let an instrument without labels, or a child, count in this slot from now on."""
@@ -148,15 +165,19 @@ class Slot:
 
     # -- what has no cells ---------------------------------------------------
 
-    def publish(self, point: Point, start: float) -> None:
-        """Show others what this process reads from a point that has no cells, see `refresh`.
+    def refresh(self, registry: Registry, start: Mapping[int, float]) -> None:
+        """Show others what this process reads from callbacks, and from points without cells.
 
-        Of a counter, what it has more than ``start``.
+        Of a counter, what it has more than at the ``start``, by id of the point.
         """
-        self._published.append(_Published(point, start))
-
-    def refresh(self) -> None:
-        """Bring what is published up to date."""
+        for point in registry.points[self._looked_at :]:
+            if not isinstance(point, Instrument):
+                self._published.append(_Published(point, start.get(id(point), 0)))
+            self._looked_at += 1
+        for instrument in list(registry.instruments.values()):
+            if isinstance(instrument, Gauge) and instrument.declaration.callback is not None:
+                for gauge in instrument.own_points():
+                    gauge.show()
         for each in self._published:
             try:
                 self._show(each)
@@ -183,9 +204,14 @@ class Slot:
         self._lock.forget()
         self._close()
 
-    def release(self, folder: Folder) -> bool:
+    def release(self, folder: Folder, registry: Registry) -> bool:
         """At the end of this process' life: another one may have the slot. Whether
         nobody else is alive."""
+        # Whoever has it next may have it at once: nothing is to be stored there.
+        registry.on_point = lambda point: None
+        for point in list(registry.points):
+            if isinstance(point, Instrument):
+                point.renew(keep=True)
         self._close()
         return folder.leave(self._lock)
 
