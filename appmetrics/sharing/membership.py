@@ -13,9 +13,7 @@ import math
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ..errors import describe
@@ -25,8 +23,9 @@ from ..sample import COUNTER
 from ..selection import Point
 from . import surroundings
 from .board import Notice, pin, seen
-from .folder import LEADER_LOCK, Folder, Lock, Unusable, default_folder
-from .post import Letter, Post, collect
+from .folder import Folder, Unusable, default_folder
+from .lead import Lead, leader
+from .post import Letter, Post
 from .readings import Handlers, Unkept
 from .slot import Slot
 from .view import View
@@ -65,13 +64,11 @@ class Sharing:
         self._folder: Folder | None = None
         self._slot: Slot | None = None
         self._view: View | None = None
-        self._leading: Lock | None = None
+        self._leading: Lead | None = None
         #: Whether nobody else was alive when this process let go of its slot.
         self._last = False
         self._number: surroundings.Number | None = None
         self._given_up = False
-        #: What handlers were handed over: of the one that sends for all.
-        self._handlers: Handlers | None = None
         self._tidied = -math.inf
         self._warned = False
         self._post = Post()
@@ -156,12 +153,7 @@ class Sharing:
 
     def leader(self) -> int:
         """The process id of the one that sends for all; 0 if there is none yet."""
-        if self._folder is None:
-            return 0
-        try:
-            return int(Path(self._folder.file(LEADER_LOCK)).read_text())
-        except (OSError, ValueError):
-            return 0
+        return 0 if self._folder is None else leader(self._folder)
 
     def processes_alive(self) -> list[int]:
         """The process ids of the group, this one's included."""
@@ -288,8 +280,8 @@ class Sharing:
     @property
     def handlers(self) -> Handlers | Unkept:
         """What handlers were handed over by former processes, and where that is noted."""
-        if self._handlers is not None:
-            return self._handlers
+        if self._leading is not None:
+            return self._leading.handlers
         known = self._at_fork
         if self._slot is not None and not self.merges:
             known = self._slot.inherited
@@ -310,11 +302,10 @@ class Sharing:
 
     def events(self) -> Iterator[Letter]:
         """The events that processes of the group have left to this one, with their meters."""
-        view, folder = self._view, self._folder
-        if self._leading is None or view is None or folder is None:
+        if self._leading is None or self._view is None:
             return
         try:
-            yield from collect(list(view.readers.values()), folder.file("events.places"))
+            yield from self._leading.events(list(self._view.readers.values()))
         except OSError as error:
             self._complain(error)
 
@@ -350,17 +341,9 @@ class Sharing:
 
     def _lead(self, folder: Folder, patience: float = 0.0) -> None:
         """Become the leader, unless another one is."""
-        deadline = time.monotonic() + patience
-        while self._leading is None:
-            self._leading = Lock.take(folder.file(LEADER_LOCK))
-            if self._leading is not None:
-                self._handlers = Handlers(folder, self._complain)
-                self.version += 1
-                self._leading.sign()
-            elif time.monotonic() >= deadline:
-                break
-            else:
-                time.sleep(0.01)
+        if self._leading is None:
+            self._leading = Lead.take(folder, self._complain, patience)
+            self.version += self._leading is not None
 
     def close(self) -> None:
         """After `leave` and the last round: let go of what is still held."""
@@ -394,8 +377,6 @@ class Sharing:
         """Close what is open, and begin anew."""
         if self._view is not None:
             self._view.close()
-        if self._handlers is not None:
-            self._handlers.close()
         if self._number is not None:
             self._number.forget()
         self._begin()
