@@ -19,6 +19,7 @@ import pytest
 
 import servers
 from appmetrics.sharing.folder import default_folder
+from appmetrics.testing import World
 from riemann_server import RiemannServer
 
 T = TypeVar("T")
@@ -85,6 +86,12 @@ def _no_shared_files_stay(request: pytest.FixtureRequest) -> Iterator[None]:
     if folder is not None:
         for config in [*folder.glob("*.ini"), *folder.glob("*/*.ini")]:
             shutil.rmtree(default_folder(os.path.realpath(config)), ignore_errors=True)
+
+
+@pytest.fixture
+def world() -> World:
+    """Meters, a clock and rounds of the test's own."""
+    return World()
 
 
 @pytest.fixture

@@ -28,12 +28,6 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def world() -> World:
-    """A world of one's own."""
-    return World()
-
-
-@pytest.fixture
 def memory(world: World) -> MemoryHandler:
     """What comes out of the world."""
     handler = MemoryHandler(size=100_000)

@@ -26,12 +26,6 @@ from servers import wait_for
 
 
 @pytest.fixture
-def world() -> World:
-    """A world of one's own."""
-    return World()
-
-
-@pytest.fixture
 def memory(world: World) -> MemoryHandler:
     """What comes out of the world."""
     handler = MemoryHandler()

@@ -21,12 +21,6 @@ from appmetrics.sample import Sample, Series
 from appmetrics.testing import World
 
 
-@pytest.fixture
-def world() -> World:
-    """Meters and rounds of the test's own."""
-    return World()
-
-
 def ask(world: World, name: str, labels: dict[str, str] | None = None, **more: Any) -> Explanation:
     """The explanation of a name in this world."""
     return explain(world.reporter, name, labels, **more)

@@ -21,12 +21,6 @@ from servers import PATIENCE
 
 
 @pytest.fixture
-def world() -> World:
-    """A world of one's own."""
-    return World()
-
-
-@pytest.fixture
 def memory(world: World) -> MemoryHandler:
     """A handler at the root."""
     handler = MemoryHandler(name="memory")

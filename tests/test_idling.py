@@ -24,12 +24,6 @@ LONG = TTL + 2 * LOOKS_APART + 10
 
 
 @pytest.fixture
-def world() -> World:
-    """A world of one's own."""
-    return World()
-
-
-@pytest.fixture
 def memory(world: World) -> MemoryHandler:
     """A handler that gets all of it."""
     memory = MemoryHandler(size=100_000)

@@ -32,12 +32,6 @@ from appmetrics.testing import ManualClock, World
 
 
 @pytest.fixture
-def world() -> World:
-    """A world of one's own."""
-    return World()
-
-
-@pytest.fixture
 def meter(world: World) -> Meter:
     """A meter in it."""
     return world.meter("shop")

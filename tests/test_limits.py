@@ -16,13 +16,6 @@ from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.limits import MAX_LABEL_NAME, MAX_NAME, cut
 from appmetrics.testing import World
 
-
-@pytest.fixture
-def world() -> World:
-    """A world of one's own."""
-    return World()
-
-
 # -- names ---------------------------------------------------------------------
 
 
