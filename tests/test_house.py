@@ -11,14 +11,14 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "appmetrics"
 
 
-def test_only_the_registry_names_scales() -> None:
-    """No module but the registry imports scales, not even late."""
+def test_only_one_module_names_scales() -> None:
+    """No module but that of its tree imports scales, not even late."""
     naming = [
         file.relative_to(PACKAGE).as_posix()
         for file in PACKAGE.rglob("*.py")
         if "import greplin" in (text := file.read_text()) or '"greplin' in text
     ]
-    assert naming == ["registry.py"]
+    assert naming == ["scales_tree.py"]
 
 
 def test_every_module_has_its_layer() -> None:

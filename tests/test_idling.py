@@ -15,7 +15,7 @@ from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.idling import LOOKS_APART, sweep, wake
 from appmetrics.instrument import Declaration
 from appmetrics.instruments import Counter
-from appmetrics.registry import scales_value
+from appmetrics.scales_tree import scales_value
 from appmetrics.testing import World
 
 TTL = 300

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appmetrics.registry import _scales
+from appmetrics.scales_tree import _scales
 
 from ..harness import Statement
 
