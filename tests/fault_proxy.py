@@ -103,7 +103,7 @@ class FaultProxy:
         """One connection, from what it is sent to what it answers."""
         server: socket.socket | None = None
         with contextlib.suppress(OSError):
-            server = socket.create_connection((HOST, self.target), timeout=PATIENCE)
+            server = socket.create_connection((HOST, self.target), timeout=5)
             self._keep(server)
             if self.fault == "garbage":
                 client.sendall(b"\0\xff what? " * 1000)

@@ -75,7 +75,8 @@ def test_waiting_requests_are_seen(world: World) -> None:
             assert b"Hi" in client.makefile("rb").read()
         wait_for(lambda: captured.value("waitress.busy") == 0, "idle threads")
         assert captured.value("waitress.queue") == 0
-    assert captured.value("waitress.waited") == 3
+    # On a busy machine the first two may have waited as well, for a thread to wake.
+    assert captured.value("waitress.waited") >= 3
 
 
 def test_without_waitress_there_is_nothing_to_wait_for(world: World) -> None:
