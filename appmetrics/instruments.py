@@ -2,6 +2,9 @@
 
 An update never raises into the application, whatever it is given. It computes
 first, then loads the cell and stores, with no call in between (see ``cells``).
+
+Numbers are written out here (2.0**63 is BIG, 16.0 is SCALE): a global name costs as
+much as a comparison. And two comparisons with ``and`` cost less than a chained one.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from . import spans
 from .buckets import MAX, Distribution
 from .cells import LOCK_FREE, guarded
 from .instrument import (
-    BIG,
     Declaration,
     Instrument,
     number,
@@ -66,7 +68,7 @@ class Counter(Instrument):
             self._cell[0] += 1
             return
         kind = type(amount)
-        if (kind is int or kind is float) and 0 <= amount <= BIG:
+        if (kind is int or kind is float) and amount >= 0.0 and amount <= 2.0**63:
             self._cell[0] += amount
             return
         plain = number(amount)
@@ -132,7 +134,7 @@ class Gauge(Instrument):
     def set(self, value: float) -> None:
         """Set to a finite number."""
         kind = type(value)
-        if (kind is int or kind is float) and -BIG <= value <= BIG:
+        if (kind is int or kind is float) and value >= -(2.0**63) and value <= 2.0**63:
             self._cell[0] = value
             return
         plain = number(value)
@@ -147,7 +149,7 @@ class Gauge(Instrument):
             self._cell[0] += 1
             return
         kind = type(amount)
-        if (kind is int or kind is float) and -BIG <= amount <= BIG:
+        if (kind is int or kind is float) and amount >= -(2.0**63) and amount <= 2.0**63:
             self._cell[0] += amount
             return
         plain = number(amount)
@@ -162,7 +164,7 @@ class Gauge(Instrument):
             self._cell[0] -= 1
             return
         kind = type(amount)
-        if (kind is int or kind is float) and -BIG <= amount <= BIG:
+        if (kind is int or kind is float) and amount >= -(2.0**63) and amount <= 2.0**63:
             self._cell[0] -= amount
             return
         plain = number(amount)
@@ -247,7 +249,6 @@ class Histogram(Instrument):
         kind = type(value)
         if (kind is float or kind is int) and value > 0.0:
             try:
-                # SCALE and OFFSET, written out: names take as long as the arithmetic.
                 edge, place, sub = BUCKETS[ceil(log2(value) * 16.0 + 17183.999999999)]
                 if value <= edge:
                     cells = self._cell

@@ -42,6 +42,15 @@ _SECONDS = 5.0
 
 Answer = tuple[str, str, str]
 
+#: What is told of the collector, as far as the interpreter knows it.
+_COLLECTOR = {
+    "enabled": "isenabled",
+    "threshold": "get_threshold",
+    "count": "get_count",
+    "generations": "get_stats",
+    "frozen": "get_freeze_count",
+}
+
 
 class DebugApp:
     """A WSGI application that shows requests, threads, a profile and the configuration.
@@ -207,16 +216,8 @@ class DebugApp:
         )
 
     def _gc(self, asked: Mapping[str, list[str]]) -> Answer:
-        return _as_json(
-            {
-                "enabled": gc.isenabled(),
-                "threshold": gc.get_threshold(),
-                "count": gc.get_count(),
-                "generations": gc.get_stats(),
-                "frozen": gc.get_freeze_count(),
-                "uncollectable": len(gc.garbage),
-            }
-        )
+        known = {name: getattr(gc, f)() for name, f in _COLLECTOR.items() if hasattr(gc, f)}
+        return _as_json({**known, "uncollectable": len(gc.garbage)})
 
 
 def _as_json(data: object) -> Answer:
