@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,6 +93,15 @@ def _no_shared_files_stay(request: pytest.FixtureRequest) -> Iterator[None]:
 def world() -> World:
     """Meters, a clock and rounds of the test's own."""
     return World()
+
+
+@pytest.fixture
+def hectic() -> Iterator[None]:
+    """Threads are switched as often as the interpreter can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture

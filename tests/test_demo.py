@@ -124,7 +124,7 @@ def test_without_carbon_it_says_why(start: Demo, tmp_path: Path) -> None:
     path = os.pathsep.join(filter(None, [str(bare), os.environ.get("PYTHONPATH")]))
     nowhere = f"http://127.0.0.1:{servers.free_port()}/"
     demo = start("--seconds", "1", "--port", "0", PYTHONPATH=path, PIP_INDEX_URL=nowhere)
-    output = ended(demo, 120)
+    output = ended(demo)
     assert len(re.findall("^without Graphite: carbon", output, re.MULTILINE)) == 1
     assert "/metrics" in output
     assert list((tmp_path / "temporary").iterdir()) == []

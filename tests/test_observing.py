@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -200,16 +200,7 @@ def test_octaves_that_are_shared_later_are_counted_in(hierarchy: Hierarchy) -> N
     assert observer.values == [0.3, 0.3, 100]
 
 
-@pytest.fixture
-def switching() -> Iterator[None]:
-    """Threads take turns as often as they can."""
-    former = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(former)
-
-
-@pytest.mark.usefixtures("switching")
+@pytest.mark.usefixtures("hectic")
 def test_no_value_is_lost_while_routing_changes(hierarchy: Hierarchy) -> None:
     """Threads record while an observer comes and goes; every value is counted."""
     timer = hierarchy.root.timer("t", labels=("n",))

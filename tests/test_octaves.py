@@ -6,7 +6,6 @@ import inspect
 import math
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -91,16 +90,7 @@ def test_room_that_is_there_stays() -> None:
     assert distribution(cells).octaves == {-1: (0,) * SUBS, 0: (0,) * 5 + (1,) + (0,) * 10}
 
 
-@pytest.fixture
-def switching() -> Iterator[None]:
-    """Threads take turns as often as they can."""
-    former = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(former)
-
-
-@pytest.mark.usefixtures("switching")
+@pytest.mark.usefixtures("hectic")
 def test_threads_that_need_the_same_octaves_at_once_lose_nothing() -> None:
     """All begin with cells in which there is nothing; the first values are the risk."""
     threads, rounds = 6, 150

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import gc
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -31,14 +30,7 @@ from servers import PATIENCE
 
 THREADS = 8
 
-
-@pytest.fixture(autouse=True)
-def hectic() -> Iterator[None]:
-    """Threads are switched as often as the interpreter can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
+pytestmark = pytest.mark.usefixtures("hectic")
 
 
 def in_threads(work: Callable[[int], None], *meanwhile: Callable[[], object]) -> None:
