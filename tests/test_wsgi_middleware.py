@@ -356,8 +356,12 @@ def test_what_a_request_leaves_is_freed_at_once(http: Setting) -> None:
     gc.collect()
     gc.disable()
     try:
-        Server().run(app)
-        assert gc.collect() == 0
+        left = []
+        for _ in range(10):
+            Server().run(app)
+            left.append(gc.collect())
+        # Threads of other tests may leave something meanwhile, but not each time.
+        assert 0 in left
     finally:
         gc.enable()
 
