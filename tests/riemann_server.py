@@ -224,15 +224,15 @@ class _Connection(socketserver.BaseRequestHandler):
         peer.connections += 1
         peer._open.add(connection)
         try:
-            stream = connection.makefile("rb")
-            while len(head := stream.read(4)) == 4:
-                data = stream.read(struct.unpack("!I", head)[0])
-                try:
-                    answer = peer.answered(data, "tls" if peer.tls else "tcp")
-                except Exception as error:  # the decoder's own error has no stable class
-                    peer.unreadable.append(str(error))
-                    return
-                connection.sendall(struct.pack("!I", len(answer)) + answer)
+            with connection.makefile("rb") as stream:
+                while len(head := stream.read(4)) == 4:
+                    data = stream.read(struct.unpack("!I", head)[0])
+                    try:
+                        answer = peer.answered(data, "tls" if peer.tls else "tcp")
+                    except Exception as error:  # the decoder's own error has no stable class
+                        peer.unreadable.append(str(error))
+                        return
+                    connection.sendall(struct.pack("!I", len(answer)) + answer)
         finally:
             peer._open.discard(connection)
             with contextlib.suppress(OSError):

@@ -697,9 +697,9 @@ def test_answers_that_were_lost_cost_a_repetition_at_most(
     acknowledged: list[bytes] = []
 
     def takes_one(connection: socket.socket) -> None:
-        stream = connection.makefile("rb")
-        (length,) = struct.unpack("!I", stream.read(4))
-        acknowledged.append(stream.read(length))
+        with connection.makefile("rb") as stream:
+            (length,) = struct.unpack("!I", stream.read(4))
+            acknowledged.append(stream.read(length))
         connection.sendall(b"\0\0\0\2\x10\1")
         connection.shutdown(socket.SHUT_WR)
         silent(connection)
