@@ -16,23 +16,9 @@ from typing import Any
 from . import spans
 from .buckets import MAX, Distribution
 from .cells import LOCK_FREE, guarded
-from .instrument import (
-    Declaration,
-    Instrument,
-    number,
-    plain_text,
-    reject_unlabelled,
-    shown,
-)
+from .instrument import Declaration, Instrument, number, plain_text, reject_unlabelled, shown
 from .observing import Told
-from .octaves import (
-    BUCKETS,
-    TOTAL,
-    distribution,
-    make_room,
-    new_cells,
-    where,
-)
+from .octaves import BUCKETS, TOTAL, distribution, make_room, new_cells, where
 from .rejection import reject
 from .sample import COUNTER, GAUGE, HISTOGRAM, STATE, STATES, TIMER, UNKNOWN, StateValue
 

@@ -65,10 +65,14 @@ def make_room(cells: Any, place: int) -> None:
     if type(cells) is not list:
         cells.make_room(place)
         return
-    counts = [0] * SUBS
+    put(cells, place, [0] * SUBS)
+
+
+def put(cells: list[Any], place: int, counts: Any) -> None:
+    """Have these to count in at a place, unless others are there."""
     while len(cells) <= place:
         cells.append(UNUSED)
-    # Without a call in between, so that threads that meet here count in the same list.
+    # Without a call in between, so that threads that meet here count in the same ones.
     if cells[place] is UNUSED:
         cells[place] = counts
 

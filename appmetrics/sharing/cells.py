@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..buckets import SPECIALS, SUBS
-from ..octaves import SHIFT, UNUSED
+from ..octaves import SHIFT, UNUSED, put
 from .records import STATE_BYTES, STATE_HEAD
 
 
@@ -30,13 +30,8 @@ class SharedBuckets(list[Any]):
 
     def make_room(self, place: int) -> None:
         """Have something to count in at a place: shared, or private for now."""
-        while len(self) <= place:
-            self.append(UNUSED)
-        if self[place] is UNUSED:
-            counts = self._cells(place, [0] * SUBS)
-            # Without a call in between, as somebody else may have been here meanwhile.
-            if self[place] is UNUSED:
-                self[place] = counts
+        if place >= len(self) or self[place] is UNUSED:
+            put(self, place, self._cells(place, [0] * SUBS))
 
     def _cells(self, place: int, default: Any) -> Any:
         problem = None
