@@ -268,7 +268,7 @@ class HandlerContract:
         ]
         handler.start()
         handler.put(batch([*fine, (Series("contract.end1"), 1)]))
-        assert handler.flush(self.wait)
+        assert handler.stop(self.wait)
         self.await_(lambda: self.shows("contract.end1"), "harmless series did not come")
         usual = len(self.received())
 
