@@ -308,7 +308,7 @@ class Reporter:
             self.hierarchy.pass_on(meter, event)
 
     def _round(
-        self, routes: list[Route], last: bool = False, patience: float = CALLBACK_TIMEOUT
+        self, routes: list[Route], last: bool = False, patience: float | None = None
     ) -> None:
         routes = [route for route in routes if not route.handler.pull]
         if not routes:
@@ -330,7 +330,7 @@ class Reporter:
             handler.put(Batch(selection, readings, time, monotonic))
             self.sharing.handlers.keep(handler.name, selection.points, readings, time, monotonic)
 
-    def _refresh(self, patience: float = CALLBACK_TIMEOUT) -> None:
+    def _refresh(self, patience: float | None = None) -> None:
         registry = self.hierarchy.registry
         callbacks: dict[str, Callable[[], None]] = {
             instrument.name: instrument.refresh
@@ -342,7 +342,7 @@ class Reporter:
         if registry.tree is not None:
             counters = self.hierarchy.scales_counters
             callbacks["(scales)"] = lambda: registry.read_foreign(counters)
-        self.callbacks.ask(callbacks, patience)
+        self.callbacks.ask(callbacks, CALLBACK_TIMEOUT if patience is None else patience)
         self._refreshed = self.clock.monotonic()
         self.sharing.refresh()
 
@@ -350,9 +350,11 @@ class Reporter:
         """Called after each request, for servers where no thread of ours runs in between:
         what other processes are to see of this one is brought up to date here."""
         late = self.clock.monotonic() - self._refreshed > 2 * self.interval
-        if late and self.sharing.joined and self._lock.acquire(blocking=False):
+        if late and self.sharing.wanted and self._lock.acquire(blocking=False):
             try:
-                self._refresh()
+                self.sharing.catch_up()
+                if self.sharing.joined:
+                    self._refresh()
             finally:
                 self._lock.release()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import importlib.util
 import json
 import os
@@ -80,20 +81,30 @@ def find_program(server: str, *names: str) -> str:
     raise MissingServer(server)
 
 
+#: Ports that `free_port` has given out: a server may take its time to bind one.
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that neither TCP nor UDP uses.
+    """A port of 127.0.0.1 that neither TCP nor UDP uses, and that nobody else gets here.
 
     Taken from below the range from which the kernel gives ports to clients, so
-    that no connection of a parallel test can take it before the server does.
+    that no connection of a parallel test can take it before the server does. Each
+    worker of pytest-xdist has ports of its own.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = random.randrange(15000, 32000)
+        port = random.randrange(15000 + worker % workers, 32000, workers)
+        if port in _given:
+            continue
         try:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 with socket.socket(socket.AF_INET, kind) as probe:
                     probe.bind((HOST, port))
         except OSError:
             continue
+        _given.add(port)
         return port
 
 
@@ -133,12 +144,20 @@ def get(url: str) -> bytes:
     except urllib.error.HTTPError as error:
         with error:  # which holds the connection open
             raise OSError(f"{url}: {error}: {error.read(500)!r}") from None
+    except http.client.HTTPException as error:  # whoever answered ended meanwhile
+        raise OSError(f"{url}: {error!r}") from None
 
 
 def send_line(port: int, text: str) -> None:
     """Send text over one TCP connection and close it."""
     with socket.create_connection((HOST, port), timeout=PATIENCE) as connection:
         connection.sendall(text.encode())
+
+
+def untraced() -> dict[str, str]:
+    """The environment for a program that forks among threads: without coverage's tracer,
+    in which other threads are when it does."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 class Server:

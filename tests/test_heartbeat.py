@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,17 @@ from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.testing import World
 from appmetrics.wsgi import Middleware
 from conftest import _or_skip
-from servers import PATIENCE, UWSGI, Gunicorn, Waitress, WsgiServer, get, need_module, wait_for
+from servers import (
+    PATIENCE,
+    UWSGI,
+    Gunicorn,
+    Waitress,
+    WsgiServer,
+    get,
+    need_module,
+    untraced,
+    wait_for,
+)
 
 TESTS = Path(__file__).parent
 PATH = (TESTS, TESTS.parent)
@@ -103,11 +114,15 @@ def test_two_middlewares_have_one(world: World) -> None:
 # -- when it begins ------------------------------------------------------------
 
 
+def lines_in(file: Path) -> list[dict[str, Any]]:
+    """The heartbeats in a file that is being written; its last line may not be whole yet."""
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    return [json.loads(line) for line in lines if '"appserver"' in line and line.endswith("}\n")]
+
+
 def said_by(file: Path) -> Counter[int]:
     """How often each process has said that it is there."""
-    lines = file.read_text().splitlines() if file.exists() else []
-    found = [json.loads(line) for line in lines if '"appserver"' in line and line.endswith("}")]
-    return Counter(int(re.findall(r"pid (\d+)", each["description"])[0]) for each in found)
+    return Counter(int(re.findall(r"pid (\d+)", each["description"])[0]) for each in lines_in(file))
 
 
 def configured(
@@ -173,8 +188,8 @@ def test_workers_that_share_their_numbers_have_one_heartbeat(
         wait_for(lambda: sum(said_by(beats).values()) >= 3, "three beats")
         assert site.process is not None
         assert site.process.pid not in said_by(beats)
-        said = [line for line in beats.read_text().splitlines() if '"appserver"' in line]
-        assert len(said) == len({json.loads(line)["@timestamp"] for line in said})
+        said = [each["@timestamp"] for each in lines_in(beats)]
+        assert len(said) == len(set(said))
 
 
 class Development(WsgiServer):
@@ -232,6 +247,8 @@ def looked():
 
 starting.serving = looked
 starting.PERIOD = 0.01
+# Whatever takes long on a busy machine.
+starting.PAUSE = reporter.flush_timeout = 60
 reporter.hierarchy.get_meter().add_handler(NullHandler())
 
 def wait_for(condition):
@@ -251,7 +268,9 @@ application = Middleware(application)
 def run(script: str) -> str:
     """What a script prints that begins with `QUICK`."""
     command = [sys.executable, "-W", "error", "-c", QUICK + script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=2 * PATIENCE, env=untraced()
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout.strip()
@@ -344,10 +363,16 @@ import gc
 from appmetrics.testing import World
 world = World()
 Middleware(application, reporter=world.reporter)
+looks.clear()
+wait_for(lambda: len(looks) > 1)
 del world, application, reporter.jobs[:]
 starting._starter._waiting.pop(0)
-gc.collect()
-wait_for(lambda: threading.active_count() == 1)
+
+def over():
+    gc.collect()
+    return threading.active_count() == 1
+
+wait_for(over)
 print(starting._starter._still_waiting())
 """
     assert run(script) == "[]"

@@ -230,6 +230,14 @@ class Sharing:
         except OSError as error:
             self._complain(error)
 
+    def catch_up(self) -> None:
+        """After requests, where no thread calls `step`: join, if others were claiming at the
+        first one, and share what was left for later. Never raises."""
+        if not surroundings.threads_run():
+            self.join()
+            if self._slot is not None:
+                self._slot.tidy()
+
     def _may_lead(self) -> bool:
         if self.is_sidecar:
             return True

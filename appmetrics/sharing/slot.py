@@ -11,8 +11,8 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
 from ..errors import describe
 from ..instrument import Instrument
@@ -27,6 +27,8 @@ from .folder import Folder, Lock
 from .ledger import Ledger
 from .records import STAMP
 from .store import Broken, Store, remove
+
+T = TypeVar("T")
 
 log = logging.getLogger("appmetrics")
 
@@ -153,12 +155,11 @@ class Slot:
 
     def tidy(self) -> None:
         """Move what had to stay private, and what stragglers have counted in old cells."""
-        for _ in range(len(self._private)):
-            self.adopt(self._private.popleft())
-        for _ in range(len(self._partly)):
-            self._partly.popleft().promote()
-        for _ in range(len(self._left)):
-            rounds, instrument, before = self._left.popleft()
+        for instrument in _taken(self._private):
+            self.adopt(instrument)
+        for buckets in _taken(self._partly):
+            buckets.promote()
+        for rounds, instrument, before in _taken(self._left):
             instrument.drain(before)
             if rounds > 1:
                 self._left.append((rounds - 1, instrument, before))
@@ -209,6 +210,7 @@ class Slot:
         nobody else is alive."""
         # Whoever has it next may have it at once: nothing is to be stored there.
         registry.on_point = lambda point: None
+        self.tidy()
         for point in list(registry.points):
             if isinstance(point, Instrument):
                 point.renew(keep=True)
@@ -218,6 +220,15 @@ class Slot:
     def _close(self) -> None:
         self._store.close()
         self.events.close()
+
+
+def _taken(waiting: deque[T]) -> Iterator[T]:
+    """What waits now, taken out; what comes meanwhile waits for the next time."""
+    for _ in range(len(waiting)):
+        try:
+            yield waiting.popleft()
+        except IndexError:  # another thread was faster
+            return
 
 
 class _Published:

@@ -27,6 +27,8 @@ log = logging.getLogger("appmetrics")
 #: Seconds between two looks, and how long they go on: an application may take its time to load.
 PERIOD = 1.0
 PATIENCE = 60.0
+#: For how many seconds a fork waits at the most until the thread that looks has ended.
+PAUSE = 0.5
 
 #: The modules in which servers wait for requests, in any thread (or greenlet).
 SERVERS = (
@@ -101,7 +103,7 @@ class _Starter:
         self._stop()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(0.5)
+            thread.join(PAUSE)
         # What has begun in the parent is no business of its children.
         self._waiting = self._still_waiting()
 
@@ -159,12 +161,17 @@ class _Starter:
             if _thread.start_new_thread is not native:
                 return
             try:
-                waiting = [each() for each in self._still_waiting()]
-                if not waiting or (serving() and _start(waiting)):
+                if self._done():
                     return
             except Exception:
                 log.debug("whether requests are served here can't be seen", exc_info=True)
                 return
+
+    def _done(self) -> bool:
+        """Start who waits, if it is time; whether nobody does any more."""
+        # A method, so that no reporter is kept alive between two looks.
+        waiting = [each() for each in self._still_waiting()]
+        return not waiting or (serving() and _start(waiting))
 
 
 def _start(waiting: list[Reporter | None]) -> bool:
