@@ -19,6 +19,7 @@ import hypothesis
 import pytest
 
 import servers
+from appmetrics import reporter
 from appmetrics.sharing.folder import default_folder
 from appmetrics.testing import World
 from riemann_server import RiemannServer
@@ -41,6 +42,8 @@ NOT_HERE = "no real server: "
 # A busy machine must not fail a property, and a run must not depend on an earlier one.
 hypothesis.settings.register_profile("here", deadline=None, database=None)
 hypothesis.settings.load_profile("here")
+# Nor a round: a callback's thread may have to wait for its turn.
+reporter.CALLBACK_TIMEOUT = servers.PATIENCE
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects

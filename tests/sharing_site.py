@@ -15,8 +15,11 @@ from typing import Any
 
 import appmetrics
 from appmetrics.reporter import reporter
+from appmetrics.sharing import slot
 from appmetrics.wsgi import Middleware
 
+#: However busy the machine is: before a worker is killed, all is shared.
+slot.ADOPTING = 60.0
 meter = appmetrics.get_meter("site")
 hits = meter.counter("hits", "Requests for a page")
 sizes = meter.histogram("sizes", "Something that is spread", labels=("page",))

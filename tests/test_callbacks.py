@@ -13,7 +13,7 @@ import pytest
 from appmetrics.callbacks import Callbacks
 from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.testing import World
-from servers import wait_for
+from servers import PATIENCE, wait_for
 
 
 @pytest.fixture
@@ -24,11 +24,32 @@ def release() -> Iterator[threading.Event]:
     event.set()
 
 
+class Prompt(Callbacks):
+    """Its time is over as soon as a callback hangs in `hang`, and no earlier."""
+
+    def __init__(self, release: threading.Event) -> None:
+        super().__init__()
+        self._release = release
+        self._hangs: SimpleQueue[None] = SimpleQueue()
+
+    def hang(self) -> None:
+        """Say so, and wait until released."""
+        self._hangs.put(None)
+        self._release.wait()
+
+    def _wait(self, number: int, done: SimpleQueue[str], deadline: float) -> None:  # type: ignore[override]
+        wait_for(lambda: done.qsize() == number or not self._hangs.empty(), "an end of the round")
+        if not self._hangs.empty():
+            self._hangs.get()
+
+
 def test_all_callbacks_are_asked_on_one_further_thread() -> None:
     """Not on the caller's, and one after the other."""
     threads: list[threading.Thread] = []
     callbacks = Callbacks()
-    callbacks.ask({name: lambda: threads.append(threading.current_thread()) for name in "abc"}, 5)
+    callbacks.ask(
+        {name: lambda: threads.append(threading.current_thread()) for name in "abc"}, PATIENCE
+    )
     assert len(threads) == 3
     assert len(set(threads)) == 1
     assert threads[0] is not threading.current_thread()
@@ -46,7 +67,7 @@ def test_a_callback_that_raises_is_counted_and_logged_once(
 
     callbacks = Callbacks()
     for _ in range(3):
-        callbacks.ask({"broken": broken, "sound": lambda: asked.append("sound")}, 5)
+        callbacks.ask({"broken": broken, "sound": lambda: asked.append("sound")}, PATIENCE)
     assert asked == ["sound"] * 3
     assert callbacks.failed == 3
     assert [r.getMessage() for r in caplog.records if r.name == "appmetrics"] == [
@@ -65,7 +86,7 @@ def test_a_callback_that_exits_does_not_end_the_asking(error: type[BaseException
 
     callbacks = Callbacks()
     for _ in range(2):
-        callbacks.ask({"leave": leave, "sound": lambda: asked.append("sound")}, 0.5)
+        callbacks.ask({"leave": leave, "sound": lambda: asked.append("sound")}, PATIENCE)
     assert asked == ["leave", "sound"] * 2
     assert (callbacks.failed, callbacks.missed) == (2, 0)
 
@@ -84,7 +105,7 @@ def test_an_error_that_cannot_be_told_is_a_failure_too() -> None:
     callbacks = Callbacks()
     logging.raiseExceptions, before = False, logging.raiseExceptions
     try:
-        callbacks.ask({"broken": broken, "sound": lambda: asked.append("sound")}, 0.5)
+        callbacks.ask({"broken": broken, "sound": lambda: asked.append("sound")}, PATIENCE)
     finally:
         logging.raiseExceptions = before
     assert asked == ["sound"]
@@ -94,17 +115,17 @@ def test_an_error_that_cannot_be_told_is_a_failure_too() -> None:
 def test_a_callback_that_hangs_holds_up_nobody(release: threading.Event) -> None:
     """Those behind it are asked in the same round."""
     asked: list[str] = []
-    callbacks = Callbacks()
+    callbacks = Prompt(release)
     began = time.monotonic()
     callbacks.ask(
         {
             "first": lambda: asked.append("first"),
-            "hanging": release.wait,
+            "hanging": callbacks.hang,
             "behind": lambda: asked.append("behind"),
         },
-        0.05,
+        PATIENCE,
     )
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE / 2
     assert asked == ["first", "behind"]
     assert callbacks.missed == 1
 
@@ -122,31 +143,32 @@ def test_a_hanging_callback_is_not_asked_again_before_it_returned(
     callbacks = Callbacks()
     for _ in range(3):
         callbacks.ask({"hanging": hanging}, 0.02)
+    wait_for(lambda: calls, "the one call, whose thread may come late")
     assert len(calls) == 1
     assert callbacks.missed == 3
     release.set()
 
     def asked_again() -> bool:
-        callbacks.ask({"hanging": hanging}, 1)
+        callbacks.ask({"hanging": hanging}, PATIENCE)
         return len(calls) > 1
 
     wait_for(asked_again)
     missed = callbacks.missed
-    callbacks.ask({"hanging": hanging}, 1)
+    callbacks.ask({"hanging": hanging}, PATIENCE)
     assert callbacks.missed == missed
 
 
 def test_several_hanging_callbacks_each_keep_their_own_thread(release: threading.Event) -> None:
     """The rest is still asked."""
     asked: list[str] = []
-    callbacks = Callbacks()
+    callbacks = Prompt(release)
     callbacks.ask(
         {
-            "one": release.wait,
-            "two": release.wait,
+            "one": callbacks.hang,
+            "two": callbacks.hang,
             "sound": lambda: asked.append("sound"),
         },
-        0.02,
+        PATIENCE,
     )
     assert asked == ["sound"]
     assert callbacks.missed == 2
@@ -156,9 +178,8 @@ class JustTooLate(Callbacks):
     """Gives up in the very moment in which the callback has returned."""
 
     @staticmethod
-    def _wait(number: int, done: SimpleQueue[str], deadline: float) -> int:
-        wait_for(lambda: all(t.name != "appmetrics-callbacks" for t in threading.enumerate()))
-        return 0
+    def _wait(number: int, done: SimpleQueue[str], deadline: float) -> None:
+        wait_for(lambda: done.qsize() == number, "its return")
 
 
 def test_a_callback_that_returns_just_when_it_is_given_up_is_asked_again() -> None:
@@ -190,17 +211,16 @@ def test_a_world_ships_what_callbacks_say() -> None:
     assert found == [7, None, 8, None]
 
 
-def test_a_gauge_that_hangs_is_missing_and_comes_back(
-    release: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gauge_that_hangs_is_missing_and_comes_back(release: threading.Event) -> None:
     """The round goes out without it, at its time; it is counted."""
-    monkeypatch.setattr("appmetrics.reporter.CALLBACK_TIMEOUT", 0.05)
     world = World()
+    callbacks = world.reporter.callbacks = Prompt(release)
     memory = MemoryHandler()
     world.meter().add_handler(memory)
 
     def answer() -> int:
-        release.wait()
+        if not release.is_set():
+            callbacks.hang()
         return 5
 
     world.meter("shop").gauge("depth", callback=answer)
@@ -238,10 +258,10 @@ def test_very_many_hanging_callbacks_do_not_add_up(release: threading.Event) -> 
     todo["last"] = lambda: asked.append("last")
     began = time.monotonic()
     callbacks.ask(todo, 0.01)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE
     assert callbacks.missed == 101
     assert not asked
     release.set()
     wait_for(lambda: not callbacks._hanging)
-    callbacks.ask(todo, 10)
+    callbacks.ask(todo, PATIENCE)
     assert asked == ["last"]

@@ -16,6 +16,7 @@ from appmetrics.testing import World
 from servers import PATIENCE, wait_for
 
 waitress = pytest.importorskip("waitress")
+wasyncore = pytest.importorskip("waitress.wasyncore")
 
 
 class Gate:
@@ -39,12 +40,10 @@ def serving(app: Any, threads: int) -> Iterator[int]:
     try:
         yield int(server.effective_port)
     finally:
-        server.pull_trigger()
-        server.task_dispatcher.shutdown()
-        server.close()
-        # Ends the loop: nothing is left in its map.
-        server._map.clear()
-        server.trigger.close()
+        server.task_dispatcher.shutdown(timeout=PATIENCE)
+        # In the loop's own thread, which would select among closed ones. It ends then:
+        # nothing is left in its map.
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
         loop.join(PATIENCE)
 
 
@@ -64,7 +63,8 @@ def test_waiting_requests_are_seen(world: World) -> None:
         port = stack.enter_context(serving(gate, threads=2))
         stack.callback(gate.open.set)  # whatever happens, or the threads would stay
         clients = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(5)
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
+            for _ in range(5)
         ]
         for client in clients:
             client.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -76,7 +76,8 @@ def test_waiting_requests_are_seen(world: World) -> None:
         wait_for(lambda: numbers() == [3, 2, 2], "two busy threads and three waiting requests")
         gate.open.set()
         for client in clients:
-            assert b"Hi" in client.makefile("rb").read()
+            with client.makefile("rb") as answer:
+                assert b"Hi" in answer.read()
         wait_for(lambda: numbers() == [0, 0, 2], "idle threads")
     # On a busy machine the first two may have waited as well, for a thread to wake.
     assert captured.value("waitress.waited") >= 3

@@ -15,7 +15,7 @@ from appmetrics.handlers.history import HistoryHandler
 from appmetrics.sample import Sample, Series
 from appmetrics.testing import ManualClock
 from appmetrics.testing.rounds import batch
-from servers import PATIENCE
+from servers import PATIENCE, wait_for
 
 
 class Target(HistoryHandler):
@@ -146,7 +146,7 @@ def test_the_log_says_what_a_restart_costs(
         handler.away = True
         emit(handler, "a")
         assert expected in caplog.messages[-1], caplog.messages
-        handler.stop(5)
+        handler.stop(PATIENCE)
 
 
 def test_only_the_worker_touches_the_file(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,10 +164,12 @@ def test_only_the_worker_touches_the_file(path: str, monkeypatch: pytest.MonkeyP
     handler = Target(spool=path)
     handler.away = True
     handler.start()
-    handler.put(batch([(Series("a"), 1)]))
-    assert not handler.flush(0.3)
-    assert handler.waiting == 1
-    assert handler.stop(PATIENCE)
+    try:
+        handler.put(batch([(Series("a"), 1)]))
+        assert not handler.flush(0.3)
+        wait_for(lambda: handler.waiting == 1, "the round, which can't be sent")
+    finally:
+        assert handler.stop(PATIENCE)
     assert users == {"appmetrics-tested"}
 
 

@@ -9,8 +9,10 @@ import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -140,16 +142,18 @@ class Waiting:
 
     def __init__(self, depth: int = 0) -> None:
         self._depth = depth
-        self._there, self._go = threading.Event(), threading.Event()
+        # No event, in whose methods it would be at one moment here, at the next one there.
+        self._go = threading.Lock()
+        self._go.acquire()
         self.thread = threading.Thread(target=self.wait_here, name="waiting;one", daemon=True)
 
     def __enter__(self) -> Waiting:
         self.thread.start()
-        self._there.wait(PATIENCE)
+        wait_for(lambda: "# where it waits" in shown(stacks({self.ident})[self.ident]), "the wait")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._go.set()
+        self._go.release()
         self.thread.join(PATIENCE)
 
     def wait_here(self, deeper: int = 0) -> None:
@@ -157,8 +161,7 @@ class Waiting:
         if deeper < self._depth:
             self.wait_here(deeper + 1)
         else:
-            self._there.set()
-            self._go.wait(PATIENCE)  # where it waits
+            self._go.acquire(timeout=PATIENCE)  # where it waits
 
     @property
     def ident(self) -> int:
@@ -174,7 +177,7 @@ def test_a_stack_says_where_a_thread_is_with_the_line_of_the_source() -> None:
         text = shown(stack)
         assert names()[waiting.ident] == "waiting;one"
     assert text.index("in Waiting.wait_here" if sys.version_info >= (3, 11) else "in wait_here")
-    assert "self._go.wait(PATIENCE)  # where it waits" in text
+    assert "self._go.acquire(timeout=PATIENCE)  # where it waits" in text
     assert f'File "{__file__}", line ' in text
 
 
@@ -200,11 +203,13 @@ class Slow:
         self.log = SlowLog(self.world.hierarchy)
         self.log.set(5.0, 10.0)
         self.requests: list[Request] = []
+        #: The time, which stands still.
+        self.now = perf_counter()
 
     def begin(self, age: float, path: str = "/slow", thread: int = 0) -> Request:
         """A request that began so many seconds ago."""
         request = Request("GET", path)
-        request.started -= age
+        request.started = self.now - age
         request.view = "cart"
         if thread:
             request.thread = thread
@@ -228,7 +233,9 @@ class Slow:
 def slow(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
     """A slow log; the table has what the test puts in."""
     monkeypatch.setattr(inflight, "_pid", os.getpid())
+    TABLE.clear()  # of what other tests may have left in flight
     setting = Slow(caplog)
+    monkeypatch.setattr(slow_log, "perf_counter", lambda: setting.now)
     yield setting
     for request in setting.requests:
         setting.end(request)
@@ -246,7 +253,7 @@ def test_a_slow_request_is_logged_with_the_stack_of_its_thread(slow: Slow) -> No
         r" \(waiting;one\):",
         first,
     )
-    assert "self._go.wait(PATIENCE)  # where it waits" in rest
+    assert "self._go.acquire(timeout=PATIENCE)  # where it waits" in rest
     assert [r.levelno for r in slow.caplog.records] == [logging.WARNING]
 
 
@@ -367,7 +374,7 @@ def test_greenlets_are_found_where_they_wait(tmp_path: Path) -> None:
         """
 import gevent.monkey
 gevent.monkey.patch_all()
-import logging, sys
+import logging, sys, time
 import gevent
 import appmetrics
 from appmetrics.live.profile import profile
@@ -399,7 +406,10 @@ for job in reporter.jobs:
     job()
 sys.stdout.flush()
 gevent.spawn(busy)
-print("profile", any(":busy" in stack for stack in profile(0.3)))
+end = time.monotonic() + 60
+while not (found := any(":busy" in stack for stack in profile(0.3))):
+    assert time.monotonic() < end
+print("profile", found)
 """
     )
     done = subprocess.run(
@@ -429,46 +439,48 @@ def test_a_profile_is_collapsed_stacks_of_all_other_threads() -> None:
     counts = [int(line.rpartition(" ")[2]) for line in lines]
     assert counts == sorted(counts, reverse=True)
     (found,) = [line for line in lines if line.startswith("waiting_one;")]
-    assert re.search(r"test_live:(Waiting\.)?wait_here;test_live:(Waiting\.)?wait_here;", found)
+    assert re.search(r"test_live:(Waiting\.)?wait_here;test_live:(Waiting\.)?wait_here ", found)
     assert not [line for line in lines if "live.profile" in line]
+
+
+@contextlib.contextmanager
+def profiling() -> Iterator[None]:
+    """A profile is being taken in another thread, for as long as this lasts."""
+    begun, over = threading.Event(), threading.Event()
+
+    def sampled(seconds: float) -> Counter[str]:
+        begun.set()
+        over.wait(PATIENCE)
+        return Counter()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_profile, "_sampled", sampled)
+        thread = threading.Thread(target=profile, args=(1.0,))
+        thread.start()
+        assert begun.wait(PATIENCE)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(PATIENCE)
 
 
 def test_one_profile_at_a_time() -> None:
     """A second one is refused, until the first is over."""
-    begun, errors = threading.Event(), []
-
-    def first() -> None:
-        begun.set()
-        profile(0.5)
-
-    thread = threading.Thread(target=first)
-    thread.start()
-    begun.wait(PATIENCE)
-
-    def refused() -> bool:
-        try:
-            profile(0.001)
-        except Busy:
-            errors.append(1)
-        return bool(errors)
-
-    wait_for(refused)
-    thread.join(PATIENCE)
+    with profiling(), pytest.raises(Busy):
+        profile(0.001)
     with Waiting():
         assert profile(0.1)
 
 
 def test_a_child_forked_in_a_profile_can_take_its_own() -> None:
     """The parent's goes on only in the parent."""
-    thread = threading.Thread(target=profile, args=(1.0,))
-    thread.start()
-    wait_for(live_profile._busy.locked)
-    child = os.fork()
-    if not child:
-        status = 1
-        with contextlib.suppress(BaseException):
-            profile(0.01)
-            status = 0
-        os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    thread.join(PATIENCE)
+    with profiling():
+        child = os.fork()
+        if not child:
+            status = 1
+            with contextlib.suppress(BaseException):
+                profile(0.01)
+                status = 0
+            os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0

@@ -23,9 +23,11 @@ from appmetrics.registry import Registry
 from appmetrics.reporter import Reporter
 from appmetrics.sample import Sample, Series
 from appmetrics.testing import ManualClock, World
-from servers import PATIENCE, wait_for
+from servers import PATIENCE, untraced, wait_for
 
 START = 1000.0
+#: An interval whose end no test sees; that of a whole hour it might.
+NEVER = 1e9
 
 
 @pytest.fixture
@@ -490,7 +492,7 @@ def real() -> Iterator[Reporter]:
     reporter = Reporter(Hierarchy(Registry()))
     reporter.interval = 0.05
     yield reporter
-    reporter.stop(5)
+    reporter.stop(PATIENCE)
 
 
 def test_a_started_reporter_does_its_rounds_by_itself(real: Reporter) -> None:
@@ -511,8 +513,7 @@ def test_a_started_reporter_does_its_rounds_by_itself(real: Reporter) -> None:
     real.hierarchy.get_meter("shop").counter("orders").inc()
     real.start()
     real.start()
-    wait_for(lambda: len(rounds(memory)) >= 3)
-    wait_for(lambda: threads)
+    wait_for(lambda: threads and len(rounds(memory)) >= 3, "three rounds of both")
     assert threads == {"appmetrics-noting"}
     assert [d for _, d in rounds(memory)][:3] == [1, 0, 0]
     assert started() == ["appmetrics-noting", "appmetrics-reporter"]
@@ -522,7 +523,7 @@ def test_a_started_reporter_does_its_rounds_by_itself(real: Reporter) -> None:
 
 def test_stopping_ships_what_is_left(real: Reporter) -> None:
     """The last round belongs to the interval it cuts short."""
-    memory = MemoryHandler(name="memory", interval=3600)
+    memory = MemoryHandler(name="memory", interval=NEVER)
     real.hierarchy.root.add_handler(memory)
     orders = real.hierarchy.get_meter("shop").counter("orders")
     real.start()
@@ -539,7 +540,7 @@ def test_a_stopped_reporter_can_be_started_again(real: Reporter) -> None:
     orders = real.hierarchy.get_meter("shop").counter("orders")
     orders.inc()
     real.start()
-    real.stop(5)
+    assert real.stop(PATIENCE)
     orders.inc(2)
     real.start()
     wait_for(lambda: sum(d for _, d in rounds(memory)) == 3)
@@ -547,18 +548,20 @@ def test_a_stopped_reporter_can_be_started_again(real: Reporter) -> None:
 
 def test_stopping_waits_no_longer_than_it_may(real: Reporter) -> None:
     """A handler that hangs is given up at the deadline."""
-    release = threading.Event()
+    hangs, release = threading.Event(), threading.Event()
 
     class Hanging(Handler):
         def emit(self, samples: Sequence[Sample]) -> None:
+            hangs.set()
             release.wait(PATIENCE)
 
     real.hierarchy.root.add_handler(Hanging(name="hanging"))
     real.start()
-    began = time.monotonic()
     try:
+        assert hangs.wait(PATIENCE)
+        began = time.monotonic()
         assert not real.stop(0.2)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < PATIENCE / 2
     finally:
         release.set()
 
@@ -591,7 +594,7 @@ def test_flushing_waits_for_what_was_handed_over(real: Reporter) -> None:
             time.sleep(0.01)
             seen.extend(s.series.name for s in samples if s.series.kind == "event")
 
-    real.hierarchy.root.add_handler(Noting(name="noting", interval=3600))
+    real.hierarchy.root.add_handler(Noting(name="noting", interval=NEVER))
     real.start()
     real.hierarchy.get_meter("shop").event("deploy")
     assert real.flush(PATIENCE)
@@ -600,7 +603,7 @@ def test_flushing_waits_for_what_was_handed_over(real: Reporter) -> None:
 
 def test_a_change_of_routing_is_taken_up_when_woken(real: Reporter) -> None:
     """A handler attached while the thread waits for a far round is served."""
-    real.interval = 3600
+    real.interval = NEVER
     real.hierarchy.get_meter("shop").counter("orders").inc()
     real.start()
     memory = MemoryHandler(name="memory", interval=0.05)
@@ -611,9 +614,7 @@ def test_a_change_of_routing_is_taken_up_when_woken(real: Reporter) -> None:
 
 def run(code: str, folder: Path, errors: str = "") -> str:
     """The output of a program of its own; ``errors`` must be in its stderr, or that be empty."""
-    # Without coverage's tracer, which other threads are in when one of these programs forks.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
-    environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    environment = {**untraced(), "PYTHONPATH": str(Path(__file__).parent.parent)}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
@@ -630,6 +631,9 @@ def run(code: str, folder: Path, errors: str = "") -> str:
 PROGRAM = """
 import appmetrics, sys, threading
 from appmetrics.handlers.base import Handler
+from appmetrics.reporter import reporter
+
+reporter.flush_timeout = 60
 
 class Printing(Handler):
     def emit(self, samples):
@@ -641,7 +645,7 @@ class Printing(Handler):
         print("closed", flush=True)
 
 orders = appmetrics.get_meter("shop").counter("orders")
-appmetrics.get_meter().add_handler(Printing(interval=3600))
+appmetrics.get_meter().add_handler(Printing(interval=1e9))
 """
 
 
@@ -662,7 +666,6 @@ def test_a_hanging_handler_does_not_hold_up_the_exit(tmp_path: Path) -> None:
     code = PROGRAM + (
         "import time\n"
         "Printing.emit = lambda self, samples: time.sleep(60)\n"
-        "from appmetrics.reporter import reporter\n"
         "reporter.flush_timeout = 0.3\n"
         "appmetrics.start()\n"
     )
@@ -730,7 +733,6 @@ def test_stopping_and_starting_again_gives_no_time_twice(world: World) -> None:
 def test_a_round_that_hangs_does_not_hold_up_the_exit(tmp_path: Path) -> None:
     """The process ends at the deadline, and says so."""
     code = PROGRAM + (
-        "from appmetrics.reporter import reporter\n"
         "reporter.flush_timeout = 0.3\n"
         "hangs = threading.Event()\n"
         "def hanging(series):\n"
@@ -760,7 +762,6 @@ def test_a_forked_child_that_was_not_started_ends_in_silence(tmp_path: Path) -> 
     code = PROGRAM + (
         "import os, warnings\n"
         "warnings.simplefilter('ignore')\n"
-        "from appmetrics.reporter import reporter\n"
         "busy, go = threading.Event(), threading.Event()\n"
         "class Busy(Printing):\n"
         "    def emit(self, samples):\n"

@@ -386,11 +386,11 @@ def test_an_event_in_a_signal_handler_does_not_hang() -> None:
             shop.event("main")
             recorded += 1
             if recorded % 100 == 0:
-                handler.flush()
+                handler.flush(PATIENCE)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-        handler.stop()
+        handler.stop(PATIENCE)
     assert len(interruptions) >= 50
     assert seen.count("shop.interrupt") == len(interruptions)
     assert seen.count("shop.main") == recorded

@@ -21,7 +21,7 @@ from appmetrics.handlers.memory import MemoryHandler
 from appmetrics.testing import Capture, UnknownMetric, World
 from appmetrics.wsgi import Middleware, Request
 from appmetrics.wsgi.middleware import queued
-from servers import PATIENCE, free_port, get, wait_for
+from servers import PATIENCE, free_port, get, untraced, wait_for
 
 PLAIN = [("Content-Type", "text/plain")]
 App = Callable[[Any, Any], Iterable[bytes]]
@@ -157,16 +157,25 @@ def test_the_path_is_no_label(http: Setting) -> None:
     assert http.value("requests", view="-") == 10
 
 
-def test_duration_lasts_until_close_and_first_byte_until_start_response(http: Setting) -> None:
+def test_duration_lasts_until_close_and_first_byte_until_start_response(
+    http: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The two times end at different moments of the request."""
-    body = http.begin(http.wrap(Closing(b"a").app))
-    began = threading.Event()
-    began.wait(0.05)
+    now = [100.0]
+    for module in ("exchange", "middleware"):
+        monkeypatch.setattr(f"appmetrics.wsgi.{module}.perf_counter", lambda: now[0])
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        now[0] += 0.5
+        return hello(environ, start_response)
+
+    body = http.begin(http.wrap(app))
+    now[0] += 4
     list(body)
     assert http.value("requests") == http.value("duration") == 0
     body.close()  # type: ignore[attr-defined]
-    assert http.now.distribution("http.first_byte").sum < 0.05
-    assert http.now.distribution("http.duration").sum >= 0.05
+    assert http.now.distribution("http.first_byte").sum == 0.5
+    assert http.now.distribution("http.duration").sum == 4.5
 
 
 def test_requests_are_in_flight_until_they_are_closed(http: Setting) -> None:
@@ -726,16 +735,16 @@ def test_the_first_request_starts_the_reporter(http: Setting) -> None:
     assert not reporter_runs(http)
 
 
-def test_without_a_handler_one_warning_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_handler_one_warning_says_what_to_do(
+    http: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
     """At the first request, once for all middlewares of a reporter."""
-    setting = Setting()
-    setting.world = World()
+    http.world = World()
     with caplog.at_level(logging.WARNING):
-        apps = [setting.wrap(hello), setting.wrap(hello)]
+        apps = [http.wrap(hello), http.wrap(hello)]
         assert not caplog.records
         for app in apps * 2:
-            setting.serve(app)
-    setting.world.stop()
+            http.serve(app)
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("appmetrics", logging.WARNING)
     assert "no handler is configured" in record.message
@@ -744,14 +753,13 @@ def test_without_a_handler_one_warning_says_what_to_do(caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("how", ["handler", "metrics"])
 def test_there_is_no_warning_where_the_numbers_are_seen(
-    caplog: pytest.LogCaptureFixture, how: str
+    http: Setting, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     """By a handler, or at the middleware's own /metrics."""
-    setting = Setting()
     if how == "metrics":
-        setting.world = World()
-    setting.serve(setting.wrap(hello, metrics="/metrics" if how == "metrics" else None))
-    setting.world.stop()
+        http.world = World()
+    http.serve(http.wrap(hello, metrics="/metrics" if how == "metrics" else None))
+    http.world.stop()
     assert not caplog.records
 
 
@@ -823,7 +831,7 @@ except ChildProcessError:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**untraced(), "PYTHONPATH": str(Path(__file__).parent.parent)},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
