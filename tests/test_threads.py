@@ -10,7 +10,8 @@ import gc
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -299,19 +300,38 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
     return Bundle(request.param)
 
 
+@contextmanager
+def interrupting(interrupt: Callable[[], None], seconds: float) -> Iterator[None]:
+    """The main thread is interrupted again and again, so long after the last time.
+
+    Not by a timer that repeats itself: where one interruption takes longer than its
+    interval, they would nest without end.
+    """
+    going_on = [True]
+
+    def handle(*args: object) -> None:
+        interrupt()
+        if going_on:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        going_on.clear()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_updates_in_a_signal_handler_neither_hang_nor_get_lost(bundle: Bundle) -> None:
     """A signal may arrive in the middle of another update of the same instrument."""
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals are handled in the main thread")
-    before = signal.signal(signal.SIGALRM, bundle.interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-    try:
+    with interrupting(bundle.interrupt, 0.0005):
         deadline = time.monotonic() + PATIENCE
         while bundle.interruptions < 200 and time.monotonic() < deadline:
             bundle.update()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     bundle.check()
 
 
@@ -373,23 +393,20 @@ def test_an_event_in_a_signal_handler_does_not_hang() -> None:
     shop = world.meter("shop")
     interruptions: list[int] = []
 
-    def interrupt(*args: object) -> None:
+    def interrupt() -> None:
         interruptions.append(1)
         shop.event("interrupt")
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     recorded = 0
     try:
-        deadline = time.monotonic() + PATIENCE
-        while len(interruptions) < 50 and time.monotonic() < deadline:
-            shop.event("main")
-            recorded += 1
-            if recorded % 100 == 0:
-                handler.flush(PATIENCE)
+        with interrupting(interrupt, 0.001):
+            deadline = time.monotonic() + PATIENCE
+            while len(interruptions) < 50 and time.monotonic() < deadline:
+                shop.event("main")
+                recorded += 1
+                if recorded % 100 == 0:
+                    handler.flush(PATIENCE)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
         handler.stop(PATIENCE)
     assert len(interruptions) >= 50
     assert seen.count("shop.interrupt") == len(interruptions)
