@@ -26,9 +26,10 @@ HOST = "127.0.0.1"
 PACKAGES = ("carbon>=1.1.10", "whisper>=1.1.10")
 #: carbon 1.1.10's setup.py calls ConfigParser.readfp, which Python 3.12 removed.
 NEWEST_PYTHON = (3, 11)
-#: Seconds that pip may take, and that carbon may take to start.
+#: Seconds that pip may take, that carbon may take to start, and whisper to be read.
 INSTALL_SECONDS = 300.0
-START_SECONDS = 20.0
+START_SECONDS = 60.0
+READ_SECONDS = 60.0
 
 #: Run by the Python that has whisper: the points of the named files since a time.
 #: The last round is due in the future, so that "now" is not the end.
@@ -91,7 +92,7 @@ class Carbon:
                 [self._python, "-c", _READER, str(self._started), *map(str, files)],
                 check=True,
                 capture_output=True,
-                timeout=20,
+                timeout=READ_SECONDS,
                 start_new_session=True,  # Ctrl-C is for the demo
             )
         except subprocess.SubprocessError:
@@ -237,7 +238,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(3)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(5)
+    process.wait()
 
 
 def _free_port() -> int:

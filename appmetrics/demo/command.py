@@ -29,6 +29,8 @@ from .traffic import PAGES_PER_SECOND, VISITORS, Traffic
 PAGE_PORT = 9464
 #: Seconds between two lines about what carbon holds.
 PERIOD = 3.0
+#: Seconds that carbon may take, at the most, to write what it got last.
+WRITE_SECONDS = 30.0
 ORDERS = "demo.shop.orders.*.count"
 
 
@@ -123,7 +125,7 @@ def _stop(carbon: Carbon | None) -> None:
     made = sum(shop.orders.labels(country).value for country in shop.COUNTRIES)
     if carbon is None or not made:
         return
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + WRITE_SECONDS
     while (held := sum(_orders_in(carbon).values())) != made and time.monotonic() < deadline:
         time.sleep(0.1)
     _say(f"the shop took {made} orders, carbon holds {held:g}")

@@ -13,6 +13,8 @@ from .shop import COUNTRIES, PRICES
 #: Visitors at the same time, and how many pages each of them asks for in a second.
 VISITORS = 3
 PAGES_PER_SECOND = 7.0
+#: Seconds for an answer: a visitor that gave up would not know what the shop still does.
+ANSWER_SECONDS = 30.0
 
 
 class Traffic:
@@ -40,10 +42,10 @@ class Traffic:
         """When it returns, every request that was made has been answered."""
         self._over.set()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(2 * ANSWER_SECONDS)
 
     def _visit(self) -> None:
-        connection = HTTPConnection(*self._address, timeout=5)
+        connection = HTTPConnection(*self._address, timeout=ANSWER_SECONDS)
         while not self._over.wait(random.uniform(0, 2 / PAGES_PER_SECOND)):
             try:
                 connection.request("GET", _somewhere())
