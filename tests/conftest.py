@@ -40,7 +40,12 @@ SERVER_FIXTURES = {
 NOT_HERE = "no real server: "
 
 # A busy machine must not fail a property, and a run must not depend on an earlier one.
-hypothesis.settings.register_profile("here", deadline=None, database=None)
+hypothesis.settings.register_profile(
+    "here",
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("here")
 # Nor a round: a callback's thread may have to wait for its turn.
 reporter.CALLBACK_TIMEOUT = servers.PATIENCE

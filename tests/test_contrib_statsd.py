@@ -262,15 +262,14 @@ def test_timers_time(world: World, memory: MemoryHandler, client: StatsClient) -
 def test_timers_are_misused_alike(module: Any, world: World) -> None:
     """What the package refuses is refused here."""
     more = {"hierarchy": world.hierarchy} if module is ours else {}
-    client = module.StatsClient(**more)
-    with pytest.raises(RuntimeError):
-        client.timer("a").stop()
-    with pytest.raises(RuntimeError):
-        client.timer("a").send()
-    timer = client.timer("a").start().stop()
-    with pytest.raises(RuntimeError):
-        timer.send()
-    client.close()
+    with contextlib.closing(module.StatsClient(**more)) as client:
+        with pytest.raises(RuntimeError):
+            client.timer("a").stop()
+        with pytest.raises(RuntimeError):
+            client.timer("a").send()
+        timer = client.timer("a").start().stop()
+        with pytest.raises(RuntimeError):
+            timer.send()
 
 
 # -- the same calls, both ways -------------------------------------------------
@@ -297,30 +296,30 @@ def calls(client: Any) -> None:
 def test_the_daemon_gets_the_same_from_both(statsd: servers.Statsd) -> None:
     """The package's client, and ours with the statsd handler: the same numbers in statsd, but
     for sets, which are gauges here."""
-    kept: list[dict[str, Any]] = []
-    for way in ("theirs", "ours"):
-        if way == "theirs":
-            client: Any = original.StatsClient("127.0.0.1", statsd.port, prefix=way)
-            calls(client)
-            client.close()
-        else:
-            world = World()
-            handler = StatsdHandler(name="tested", port=statsd.port, clock=world.clock)
-            world.meter(way).add_handler(handler)
-            calls(StatsClient(prefix=way, hierarchy=world.hierarchy))
-            world.advance(10)
-            world.stop()
-        wait_for(lambda way=way: f"{way}.checkout.failed" in statsd.kept("counters"), way)
-        kept.append(
-            {
-                f"{verb} {name.removeprefix(way)}": value
-                for verb in ("counters", "gauges", "timers")
-                for name, value in statsd.kept(verb).items()
-                if name.startswith(f"{way}.") and not name.endswith(".users")
-            }
-        )
-    assert kept[0] == kept[1]
-    assert len(kept[0]) == 7
+
+    def kept(way: str) -> dict[str, Any]:
+        return {
+            f"{verb} {name.removeprefix(way)}": value
+            for verb in ("counters", "gauges", "timers")
+            for name, value in statsd.kept(verb).items()
+            if name.startswith(f"{way}.") and not name.endswith(".users")
+        }
+
+    with contextlib.closing(
+        original.StatsClient("127.0.0.1", statsd.port, prefix="theirs")
+    ) as client:
+        calls(client)
+    # It counts the last call.
+    wait_for(lambda: "counters .checkout.failed" in kept("theirs"), "theirs")
+    theirs = kept("theirs")
+    world = World()
+    handler = StatsdHandler(name="tested", port=statsd.port, clock=world.clock)
+    world.meter("ours").add_handler(handler)
+    calls(StatsClient(prefix="ours", hierarchy=world.hierarchy))
+    world.advance(10)
+    world.stop()
+    wait_for(lambda: kept("ours") == theirs, f"the same as {theirs}")
+    assert len(theirs) == 7
 
 
 def tree(carbon: servers.Carbon, root: str) -> dict[str, float]:
@@ -342,12 +341,17 @@ def test_the_same_tree_in_carbon(
     """The package's client through statsd, and ours through our own handler: the same
     whisper files with the same numbers."""
     monkeypatch.setattr(statsd_names, "_interval", lambda: 1.0)
-    # Right behind a flush, so that all calls are of one interval.
-    flushes = len(carbon.points("stats.statsd.numStats"))
-    wait_for(lambda: len(carbon.points("stats.statsd.numStats")) > flushes, "a flush")
-    client = original.StatsClient("127.0.0.1", statsd_to_carbon.port, prefix="theirs")
-    calls(client)
-    client.close()
+    wait_for(lambda: carbon.points("stats.statsd.numStats"), "a flush")
+    # In one datagram, so that all calls are of one interval.
+    with (
+        contextlib.closing(
+            original.StatsClient(
+                "127.0.0.1", statsd_to_carbon.port, prefix="theirs", maxudpsize=8192
+            )
+        ) as client,
+        client.pipeline() as pipe,
+    ):
+        calls(pipe)
     world = World(ManualClock(time.time()))
     world.reporter.interval = 1.0
     world.meter("ours").add_handler(

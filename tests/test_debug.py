@@ -241,8 +241,11 @@ def test_a_profile_is_text_for_flame_graphs(world: World) -> None:
     going = threading.Event()
     other = threading.Thread(target=going.wait, name="other", daemon=True)
     other.start()
-    body = get(pages(world), "/debug/profile", QUERY_STRING="seconds=0.2")[1]
-    going.set()
+    try:
+        body = get(pages(world), "/debug/profile", QUERY_STRING="seconds=0.2")[1]
+    finally:
+        going.set()
+        other.join(PATIENCE)
     assert re.fullmatch(r"(?:[^\s;]+(?:;[^\s;]+)* \d+\n)+", body)
     assert "other;threading:" in body
 
@@ -315,12 +318,13 @@ class OverUnix(http.client.HTTPConnection):
     """A connection to a Unix socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("whatever", timeout=10)
+        super().__init__("whatever", timeout=PATIENCE)
         self._path = path
 
     def connect(self) -> None:
         """Connect to the path."""
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
@@ -344,14 +348,14 @@ def serve(world: World) -> Iterator[Callable[..., HttpHandler]]:
         handler = HttpHandler(name=f"http{len(started)}", **options)
         world.meter().add_handler(handler)
         world.reporter.routes()
-        handler.start()
-        handler.flush()
         started.append(handler)
+        handler.start()
+        handler.flush(PATIENCE)
         return handler
 
     yield start
     for handler in started:
-        handler.stop()
+        handler.stop(PATIENCE)
 
 
 def test_a_unix_socket_serves_its_owner(serve: Callable[..., HttpHandler], tmp_path: Path) -> None:
@@ -364,7 +368,7 @@ def test_a_unix_socket_serves_its_owner(serve: Callable[..., HttpHandler], tmp_p
     assert fetched(path, "/debug/requests")[0] == 200
     assert fetched(path, "/debug/requests", {"X-Forwarded-For": "1.2.3.4"})[0] == 403
     assert fetched(path, "/elsewhere")[0] == 404
-    handler.stop()
+    assert handler.stop(PATIENCE)
     assert not path.exists()
 
 
@@ -379,7 +383,7 @@ def test_a_socket_that_a_killed_process_left_is_replaced(
     assert fetched(path, "/metrics")[0] == 200
     second = serve(listen=f"unix:{path}")
     assert "can't listen on unix:" in second.stats.last_error
-    second.stop()
+    assert second.stop(PATIENCE)
     assert fetched(path, "/metrics")[0] == 200
     file = tmp_path / "file"
     file.write_text("precious")
@@ -493,12 +497,12 @@ def test_they_answer_while_all_threads_hang(hanging: tuple[Waitress, int]) -> No
 
     def all_of_them() -> str:
         shown = page(port, "/debug/requests")
-        return shown if shown.startswith(f"{THREADS} requests in flight") else ""
+        assert shown.startswith(f"{THREADS} requests in flight")
+        assert shown.count("GET /hang (view hang)  thread ") == THREADS
+        assert shown.count("time.sleep(60)  # here it hangs") == THREADS
+        return shown
 
-    shown = wait_for(all_of_them)
-    assert shown.count("GET /hang (view hang)  thread ") == THREADS
-    assert shown.count("time.sleep(60)  # here it hangs") == THREADS
-    assert "never" not in shown
+    assert "never" not in wait_for(all_of_them, "all requests, where they hang")
     assert "GET /hang (view hang)" in page(port, "/debug/threads")
     profile = page(port, "/debug/profile?seconds=0.3")
     assert len(re.findall(r"^waitress-\d;.*;live_site:hang \d+$", profile, re.MULTILINE)) == THREADS
@@ -507,11 +511,16 @@ def test_they_answer_while_all_threads_hang(hanging: tuple[Waitress, int]) -> No
 def test_the_slow_log_names_the_view_and_the_line(hanging: tuple[Waitress, int]) -> None:
     """On the server's stderr, once with the stack and then without, and counted."""
     server, port = hanging
-    wait_for(lambda: server.log.read_text().count("the same stack as before") >= THREADS)
-    said = server.log.read_text()
-    assert (
-        len(re.findall(r"GET /hang \(view hang\) has been running for .*:$", said, re.M)) == THREADS
-    )
+    hanging = r"GET /hang \(view hang\) has been running for "
+
+    def all_of_them() -> str:
+        said = server.log.read_text()
+        again = rf"{hanging}.* in thread (\d+) .*; the same stack as before$"
+        assert len(set(re.findall(again, said, re.M))) == THREADS
+        return said
+
+    said = wait_for(all_of_them, "each request for the second time")
+    assert len(re.findall(rf"{hanging}.*:$", said, re.M)) == THREADS
     assert said.count("time.sleep(60)  # here it hangs") == THREADS
     assert "never" not in said
     assert 'http_slow_total{method="GET",view="hang"} 4' in page(port, "/metrics")

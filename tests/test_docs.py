@@ -337,12 +337,13 @@ class Story:
     def printed(self, stream: IO[str] | None, word: str) -> str:
         """The next line of the program that holds a word."""
         assert stream
-        timer = threading.Timer(30, self.running.kill)
+        timer = threading.Timer(PATIENCE, self.running.kill)
         timer.start()
         try:
             line = next((line for line in stream if word in line.lower()), "")
         finally:
             timer.cancel()
+            timer.join()
         assert line, self.running.communicate()
         return line
 

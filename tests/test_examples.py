@@ -210,13 +210,15 @@ def test_a_custom_handler_is_named_in_an_ini(tmp_path: Path) -> None:
     for name in ("custom_handler.py", "custom_handler.ini"):
         shutil.copy(EXAMPLES / name, tmp_path)
     agent = Agent(tmp_path / "agent.socket")
-    run(
-        "-c",
-        "import appmetrics; appmetrics.get_meter('mine').counter('things').inc(3);"
-        "appmetrics.configure('custom_handler.ini'); appmetrics.start()",
-        cwd=tmp_path,
-    )
-    agent.stop()
+    try:
+        run(
+            "-c",
+            "import appmetrics; appmetrics.get_meter('mine').counter('things').inc(3);"
+            "appmetrics.configure('custom_handler.ini'); appmetrics.start()",
+            cwd=tmp_path,
+        )
+    finally:
+        agent.stop()
     documents = [json.loads(datagram) for datagram in agent.datagrams]
     assert [d["value"] for d in documents if d["metric"] == "mine.things"] == [3]
 

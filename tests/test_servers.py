@@ -101,6 +101,7 @@ def test_syslog_ng_parses_json_lines(syslog_ng: servers.SyslogNg) -> None:
 def test_chromium_renders(chromium: Any, website: str) -> None:
     """Chromium runs a page's script and shows the result."""
     page = chromium.new_page()
+    page.set_default_timeout(servers.PATIENCE * 1000)
     page.goto(f"http://{website}/")
     assert page.inner_text("h1") == "2"
 

@@ -150,8 +150,9 @@ def test_the_metrics_answer_while_all_threads_hang(site: Page) -> None:
             requests.append(clients.submit(ask, site, "hello"))
             expect(site, 1, "waitress.queue")
             assert total(site, "http.in_flight") == 4
-            shown = get(site[1].replace("/metrics?format=series", "/debug/requests")).decode()
-            assert shown.count("GET /hanging (view hanging)") == 4
+            requests_page = site[1].replace("/metrics?format=series", "/debug/requests")
+            shown = "GET /hanging (view hanging)"
+            wait_for(lambda: get(requests_page).decode().count(shown) == 4, "the page of requests")
             slow = "GET /hanging (view hanging) has been running for "
             wait_for(lambda: site[0].log.read_text().count(slow) >= 4, "the log of slow requests")
             assert "zope_site" in site[0].log.read_text().partition(slow)[2]
