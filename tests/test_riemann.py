@@ -313,6 +313,22 @@ def test_no_answer_in_time_is_an_error() -> None:
         assert "no answer within 0.3 s" in str(error)
 
 
+def test_a_timeout_can_be_changed() -> None:
+    """It holds at once, also for a connection that stands."""
+
+    def answer_once(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(TAKEN)
+        while connection.recv(65536):
+            pass
+
+    with peer(answer_once) as port, Client(port=port, timeout=PATIENCE) as client:
+        client.send(Event(service="a"))
+        client.timeout = 0.2
+        with pytest.raises(TimeoutError, match=r"no answer within 0\.2 s"):
+            client.send(Event(service="b"))
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [

@@ -103,6 +103,9 @@ class Client:
             self._hang_up()
         if self._tcp.connection is None:
             self._tcp.connect()
+        else:
+            # Ours may be another one by now, such as what is left until the end.
+            self._tcp.connection.timeout = self.timeout
 
     def close(self) -> None:
         """Close the connections; the next call opens them again. Never raises."""
