@@ -24,13 +24,20 @@ FAULTS = {
     "garbage": "it answers what no server says",
     "slow close": "it stops reading, and closes long after",
 }
+#: Those of which a client learns by its timeout only.
+SILENT = ("hang", "never read", "slow close")
+_GARBAGE = b"\0\xff what?\n" * 1000
 
 
 class FaultProxy:
-    """Passes connections on to ``port``; listens on `port`. Use it in a ``with`` block."""
+    """Passes connections on to ``target``; listens on `port`. Use it in a ``with`` block.
 
-    def __init__(self, target: int) -> None:
+    ``answers`` says whether the server answers, so that garbage comes in its answer's place.
+    """
+
+    def __init__(self, target: int, *, answers: bool = True) -> None:
         self.target = target
+        self.answers = answers
         self.port = free_port()
         self.fault = ""
         #: Connections that were accepted.
@@ -65,8 +72,9 @@ class FaultProxy:
 
     def mend(self) -> None:
         """Pass everything on again, over new connections."""
-        self.fault = ""
+        # First of all, or what was held back till now would be passed on as well.
         self._hang_up()
+        self.fault = ""
         self._listen()
 
     def _listen(self) -> None:
@@ -94,6 +102,9 @@ class FaultProxy:
             except OSError:
                 return
             self._keep(client)
+            if self._listener is not listener:
+                client.close()  # it came in while all were hung up
+                return
             self.accepted += 1
             thread = threading.Thread(target=self._serve, args=(client,))
             self._threads.append(thread)
@@ -103,10 +114,11 @@ class FaultProxy:
         """One connection, from what it is sent to what it answers."""
         server: socket.socket | None = None
         with contextlib.suppress(OSError):
-            server = socket.create_connection((HOST, self.target), timeout=5)
+            server = socket.create_connection((HOST, self.target), timeout=PATIENCE)
+            server.settimeout(None)  # a server may have nothing to say for long
             self._keep(server)
-            if self.fault == "garbage":
-                client.sendall(b"\0\xff what? " * 1000)
+            if self.fault == "garbage" and not self.answers:
+                client.sendall(_GARBAGE)
             answers = threading.Thread(target=self._answer, args=(server, client))
             self._threads.append(answers)
             answers.start()
@@ -137,7 +149,7 @@ class FaultProxy:
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
-                client.sendall(data)
+                client.sendall(_GARBAGE if self.fault == "garbage" else data)
             client.shutdown(socket.SHUT_WR)
 
     def _keep(self, each: socket.socket) -> None:

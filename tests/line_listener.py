@@ -19,6 +19,7 @@ class Listener:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.port = self.socket.getsockname()[1]
         self.packets: list[bytes] = []
+        self._connections: list[socket.socket] = []
         target = self._udp if protocol == "udp" else self._tcp
         if protocol == "tcp":
             self.socket.listen()
@@ -35,10 +36,11 @@ class Listener:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self.socket.accept()
+                self._connections.append(connection)
                 threading.Thread(target=self._read, args=(connection,), daemon=True).start()
 
     def _read(self, connection: socket.socket) -> None:
-        with connection:
+        with connection, contextlib.suppress(OSError):
             while piece := connection.recv(65536):
                 self.packets.append(piece)
 
@@ -53,8 +55,11 @@ class Listener:
         return self.socket.type == socket.SOCK_DGRAM
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and hang up."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
         self._thread.join(PATIENCE)
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from appmetrics.riemann import messages
-from servers import HOST, Certificates, free_port
+from servers import HOST, Certificates, free_port, wait_for
 
 MAX_DATAGRAM = 16384
 DEFAULT_TTL = 60.0
@@ -88,7 +88,8 @@ class RiemannServer:
             self._running.append((server, thread))
 
     def stop(self) -> None:
-        """Close everything, connections too, as a Riemann that is killed does."""
+        """Close everything, connections too, as a Riemann that is killed does; what is being
+        taken has been taken afterwards."""
         for server, thread in self._running:
             server.shutdown()
             thread.join()
@@ -97,6 +98,11 @@ class RiemannServer:
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        wait_for(lambda: not self._open, "the end of all connections")
+
+    def serves(self, server: Any) -> bool:
+        """Whether this listener has not been stopped."""
+        return any(server is each for each, _ in list(self._running))
 
     def __enter__(self) -> RiemannServer:
         self.start()
@@ -221,9 +227,12 @@ class _Connection(socketserver.BaseRequestHandler):
             context.load_verify_locations(peer.tls.cafile)
             context.verify_mode = ssl.CERT_REQUIRED
             connection = context.wrap_socket(connection, server_side=True)
-        peer.connections += 1
         peer._open.add(connection)
         try:
+            if not peer.serves(self.server):
+                return  # it was stopped meanwhile
+            with peer._lock:
+                peer.connections += 1
             with connection.makefile("rb") as stream:
                 while len(head := stream.read(4)) == 4:
                     data = stream.read(struct.unpack("!I", head)[0])

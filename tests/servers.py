@@ -153,8 +153,8 @@ def get(url: str, form: bytes | None = None) -> bytes:
 
 def whole_lines(file: Path) -> list[str]:
     """The lines of a file that are written to their end; none without a file."""
-    text = file.read_text() if file.exists() else ""
-    return text.rpartition("\n")[0].splitlines()
+    data = file.read_bytes() if file.exists() else b""
+    return data[: data.rfind(b"\n") + 1].decode().splitlines()
 
 
 def send_line(port: int, text: str) -> None:
@@ -354,7 +354,10 @@ class Carbon(Server):
         if not file.exists() or not file.stat().st_size:
             return None
         # Whisper answers from the finest archive that reaches back far enough.
-        fetched = whisper.fetch(str(file), second - 1, second + 2 * step, archiveToSelect=step)
+        try:
+            fetched = whisper.fetch(str(file), second - 1, second + 2 * step, archiveToSelect=step)
+        except (whisper.CorruptWhisperFile, struct.error):
+            return None  # as above
         (start, end, found), values = fetched
         assert found == step
         return dict(zip(range(start, end, step), values))[second]

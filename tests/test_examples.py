@@ -225,7 +225,7 @@ def test_a_custom_handler_is_named_in_an_ini(tmp_path: Path) -> None:
 
 def test_the_index_of_a_riemann_is_printed(riemann: RiemannServer, tmp_path: Path) -> None:
     """riemann_index.py prints the events that a query finds, sorted."""
-    with Client(port=riemann.port) as client:
+    with Client(port=riemann.port, timeout=servers.PATIENCE) as client:
         client.send(*(Event("web1", f"shop {name}", "ok", 1.5) for name in ("b", "a")), Event("x"))
     script = str(EXAMPLES / "riemann_index.py")
     printed = run(script, f"{riemann.host}:{riemann.port}", 'service =~ "shop %"', cwd=tmp_path)

@@ -64,7 +64,7 @@ class World:
         self.hierarchy = Hierarchy(Registry())
         self.reporter = Reporter(self.hierarchy)
         self.lines = folder / "lines"
-        self.others = {thread.name for thread in threading.enumerate()}
+        self.others = set(threading.enumerate())
         self.threads: set[str] = set()
         with socket.create_server(("127.0.0.1", 0)) as self.carbon:
             self._run()
@@ -75,7 +75,11 @@ class World:
             {
                 "metrics": {"interval": 3600, "handlers": ["carbon", "page", "lines"]},
                 "handlers": {
-                    "carbon": {"class": "graphite", "port": self.carbon.getsockname()[1]},
+                    "carbon": {
+                        "class": "graphite",
+                        "port": self.carbon.getsockname()[1],
+                        "timeout": PATIENCE,
+                    },
                     "page": {"class": "http", "listen": "127.0.0.1:0"},
                     "lines": {"class": "file", "path": str(self.lines)},
                 },
@@ -83,18 +87,25 @@ class World:
         )
         one_of_each_kind(self.hierarchy.get_meter("sample"), self._look)
         self.reporter.start()
-        page = next(h for h in self.hierarchy.handlers() if h.name == "page")
-        wait_for(lambda: ":0/" not in page.target(), "the page listens")
-        # Not over its port: there it shows the process' own metrics.
-        app = MetricsApp(page, reporter=self.reporter)
-        self.text = asked(app, "format=prometheus")
-        self.series = json.loads(asked(app, "format=series"))
+        try:
+            page = next(h for h in self.hierarchy.handlers() if h.name == "page")
+            wait_for(self._listens, "the page listens")
+            # Not over its port: there it shows the process' own metrics.
+            app = MetricsApp(page, reporter=self.reporter)
+            self.text = asked(app, "format=prometheus")
+            self.series = json.loads(asked(app, "format=series"))
+            self._look()
+        finally:
+            stopped = self.reporter.stop(PATIENCE)
+        assert stopped
+
+    def _listens(self) -> bool:
         self._look()
-        assert self.reporter.stop(10)
+        return "appmetrics-page-listener" in self.threads
 
     def _look(self) -> float:
         """Note the threads of now; as a gauge's callback it sees the callbacks' own."""
-        self.threads |= {thread.name for thread in threading.enumerate()} - self.others
+        self.threads |= {thread.name for thread in set(threading.enumerate()) - self.others}
         return 0.0
 
     def _received(self) -> list[str]:
@@ -168,7 +179,8 @@ def riemann_events() -> list[str]:
     """Host and service of each event that Riemann gets of one of each kind."""
     world = testing.World()
     with RiemannServer(clock=world.clock.time) as riemann:
-        world.meter("sample").add_handler(RiemannHandler(port=riemann.port, event_host="web1"))
+        handler = RiemannHandler(port=riemann.port, timeout=PATIENCE, event_host="web1")
+        world.meter("sample").add_handler(handler)
         one_of_each_kind(world.meter("sample"), lambda: 0.0)
         world.advance(10)
         world.stop()

@@ -129,7 +129,7 @@ def test_a_real_roll_up_adds_counts(carbon: Carbon) -> None:
     """With the printed rules, ten seconds of counts are one point with their sum."""
     carbon.stop()
     words = ("count", "sum", "total", "min", "max", "mean")
-    handler = GraphiteHandler(port=carbon.port, prefix="roll", statistics=words)
+    handler = GraphiteHandler(port=carbon.port, prefix="roll", statistics=words, timeout=PATIENCE)
     conf = carbon.folder / "conf"
     schema = schemas([(handler, 1)]).replace(retentions(1), "1s:120s,10s:1h")
     (conf / "storage-schemas.conf").write_text(schema)

@@ -32,8 +32,9 @@ class Target(NetworkHandler):
 
     def send(self, payload: bytes) -> None:
         self.attempts += 1
-        if self.fail:
-            raise self.fail
+        fail = self.fail  # which the test may change meanwhile
+        if fail:
+            raise fail
         self.arrived.append(payload.strip())
 
     def target(self) -> str:
@@ -53,6 +54,16 @@ def clock() -> ManualClock:
 def target(clock: ManualClock) -> Target:
     """A handler whose target works, for now."""
     return Target(clock=clock)
+
+
+@pytest.fixture
+def running() -> Iterator[Target]:
+    """One with a worker, whose target is away; it is stopped in the end."""
+    target = Target()
+    target.fail = REFUSED
+    target.start()
+    yield target
+    assert target.stop(PATIENCE)
 
 
 def emit(handler: Target, *names: str) -> None:
@@ -265,18 +276,14 @@ def test_payloads_under_way_are_settled_one_by_one(target: Target, clock: Manual
     assert target.arrived == [b"d", b"e"]
 
 
-def test_flush_tells_whether_the_target_has_it_all() -> None:
+def test_flush_tells_whether_the_target_has_it_all(running: Target) -> None:
     """During an outage flush() waits, and says no when its time is up."""
-    target = Target()
-    target.fail = REFUSED
-    target.start()
-    target.put(batch([(Series("a"), 1)]))
-    wait_for(lambda: target.attempts, "a first attempt")
-    assert not target.flush(0.05)
-    target.fail = None
-    assert target.flush(PATIENCE)
-    assert target.arrived == [b"a"]
-    assert target.stop(PATIENCE)
+    running.put(batch([(Series("a"), 1)]))
+    wait_for(lambda: running.stats.errors, "a first attempt")
+    assert not running.flush(0.05)
+    running.fail = None
+    assert running.flush(PATIENCE)
+    assert running.arrived == [b"a"]
 
 
 def test_attempts_are_shorter_when_the_end_is_near(target: Target) -> None:
@@ -345,16 +352,12 @@ def test_a_child_process_does_not_send_what_its_parent_keeps(target: Target) -> 
     assert target.arrived == [b"b"]
 
 
-def test_the_worker_retries_by_itself() -> None:
+def test_the_worker_retries_by_itself(running: Target) -> None:
     """In a running handler what was kept goes out without another round."""
-    target = Target()
-    target.fail = REFUSED
-    target.start()
-    target.put(batch([(Series("a"), 1)]))
-    wait_for(lambda: target.attempts, "a first attempt")
-    target.fail = None
-    wait_for(lambda: target.arrived == [b"a"], "a second attempt")
-    assert target.stop(PATIENCE)
+    running.put(batch([(Series("a"), 1)]))
+    wait_for(lambda: running.stats.errors, "a first attempt")
+    running.fail = None
+    wait_for(lambda: running.arrived == [b"a"], "a second attempt")
 
 
 def test_what_a_replaced_handler_keeps_goes_on_to_the_one_in_force() -> None:

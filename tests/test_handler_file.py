@@ -15,6 +15,7 @@ from appmetrics.formatters import LineFormatter, PrometheusFormatter
 from appmetrics.handlers.file import FileHandler
 from appmetrics.sample import Event, Sample, Series
 from appmetrics.testing.contract import HandlerContract
+from servers import wait_for
 
 
 def sample(name: str = "shop.orders", value: float = 1) -> Sample:
@@ -152,10 +153,13 @@ def test_a_reader_never_sees_a_part_of_a_document(tmp_path: Path) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
-    for _ in range(100):
-        handler.emit(samples)
-    done.set()
-    reader.join()
+    try:
+        wait_for(lambda: lengths, "the first read")
+        for _ in range(100):
+            handler.emit(samples)
+    finally:
+        done.set()
+        reader.join()
     assert len(lengths) == 1
 
 

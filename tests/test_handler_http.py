@@ -15,12 +15,14 @@ from appmetrics.handlers.http import HttpHandler
 from appmetrics.testing import World
 from appmetrics.wsgi import listener
 from appmetrics.wsgi.listener import MAX_REQUESTS
-from servers import PATIENCE, wait_for
+from servers import PATIENCE, free_port, wait_for
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., HttpHandler]]:
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., HttpHandler]]:
     """Starts handlers on free ports, each in a world of its own."""
+    # No client of a test is cut off because the machine is slow.
+    monkeypatch.setattr(listener._Request, "timeout", PATIENCE)
     started: list[HttpHandler] = []
 
     def start(listen: tuple[str, int] = ("127.0.0.1", 0)) -> HttpHandler:
@@ -28,14 +30,14 @@ def serve() -> Iterator[Callable[..., HttpHandler]]:
         handler = HttpHandler(name="http", listen=listen)
         world.meter().add_handler(handler)
         world.reporter.routes()
-        handler.start()
-        handler.flush()
         started.append(handler)
+        handler.start()
+        assert handler.flush(PATIENCE)
         return handler
 
     yield start
     for handler in started:
-        handler.stop()
+        handler.stop(PATIENCE)
 
 
 def fetch(url: str) -> str:
@@ -63,12 +65,12 @@ def test_a_taken_port_is_tried_again_and_harms_nobody(
     serve: Callable[..., HttpHandler], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A port in use is one warning; the handler listens once the port is free."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
         handler = serve(taken.getsockname()[:2])
-        handler.flush()
+        assert handler.flush(PATIENCE)
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "can't listen" in handler.stats.last_error
-    handler.flush()  # wakes the worker, which tries again
+    assert handler.flush(PATIENCE)  # wakes the worker, which tries again
     assert "appmetrics" in fetch(handler.target())
 
 
@@ -76,9 +78,7 @@ def test_check_says_whether_the_port_is_free(serve: Callable[..., HttpHandler]) 
     """check() raises OSError where the port is taken, and leaves it alone where not."""
     handler = serve()
     port = int(handler.target().rpartition(":")[2].removesuffix("/metrics"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = free.getsockname()[:2]
-    HttpHandler(listen=address).check()
+    HttpHandler(listen=("127.0.0.1", free_port())).check()
     with pytest.raises(OSError, match="in use"):
         HttpHandler(listen=("127.0.0.1", port)).check()
 
@@ -89,12 +89,10 @@ def test_clients_that_say_nothing_leave_room_for_others(
     """Silent connections below the limit don't keep a scrape from being answered."""
     handler = serve()
     host, port = handler.target().removeprefix("http://").removesuffix("/metrics").split(":")
-    silent = [socket.create_connection((host, int(port))) for _ in range(MAX_REQUESTS - 1)]
-    try:
+    with contextlib.ExitStack() as silent:
+        for _ in range(MAX_REQUESTS - 1):
+            silent.enter_context(socket.create_connection((host, int(port)), PATIENCE))
         assert "appmetrics" in fetch(handler.target())
-    finally:
-        for connection in silent:
-            connection.close()
 
 
 def test_it_gets_only_what_is_routed_to_it() -> None:
@@ -105,11 +103,11 @@ def test_it_gets_only_what_is_routed_to_it() -> None:
     world.meter("shop").counter("orders").inc()
     world.meter("bank").counter("transfers").inc()
     world.reporter.start()
-    handler.flush()
     try:
+        assert handler.flush(PATIENCE)
         text = fetch(handler.target())
     finally:
-        world.reporter.stop()
+        world.reporter.stop(PATIENCE)
     assert "shop_orders_total 1" in text
     assert "bank_transfers" not in text
 
@@ -117,25 +115,35 @@ def test_it_gets_only_what_is_routed_to_it() -> None:
 def test_a_restarted_handler_listens_again(serve: Callable[..., HttpHandler]) -> None:
     """stop() frees the port, start() takes it again."""
     handler = serve()
-    handler.stop()
+    assert handler.stop(PATIENCE)
     handler.start()
-    handler.flush()
+    assert handler.flush(PATIENCE)
     assert "appmetrics" in fetch(handler.target())
 
 
 def test_stop_ends_the_listening_thread(serve: Callable[..., HttpHandler]) -> None:
     """No thread of the handler is left behind."""
+    before = set(threading.enumerate())
     handler = serve()
-    handler.stop()
-    assert not [t for t in threading.enumerate() if t.name.startswith("appmetrics-http")]
+    assert handler.stop(PATIENCE)
+
+    def left() -> list[str]:
+        new = set(threading.enumerate()) - before
+        return [thread.name for thread in new if thread.name.startswith("appmetrics-http")]
+
+    wait_for(lambda: not left(), "the end of its threads")
 
 
-def connected(handler: HttpHandler) -> socket.socket:
-    """A client that has sent half a request."""
+@contextlib.contextmanager
+def connected(handler: HttpHandler, number: int = 1) -> Iterator[socket.socket]:
+    """So many clients that have sent half a request; gives the last."""
     assert handler._server is not None
-    client = socket.create_connection(handler._server.server_address[:2], timeout=PATIENCE)
-    client.sendall(b"GET /metrics HTTP/1.0\r\n")
-    return client
+    with contextlib.ExitStack() as stack:
+        for _ in range(number):
+            address = handler._server.server_address[:2]
+            client = stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n")
+        yield client
 
 
 def test_slow_clients_do_not_shut_out_the_others(
@@ -143,27 +151,23 @@ def test_slow_clients_do_not_shut_out_the_others(
 ) -> None:
     """When all are taken by clients that never finish, those that took too long are cut off."""
     handler = serve()
-    clients = [connected(handler) for _ in range(MAX_REQUESTS)]
-    wait_for(lambda: handler._server and len(handler._server._open) == MAX_REQUESTS)
-    monkeypatch.setattr(listener, "CLIENT_TIMEOUT", 0.0)
-    assert "appmetrics_rejected" in fetch(handler.target())
-    for client in clients:
-        client.close()
+    with connected(handler, MAX_REQUESTS):
+        wait_for(lambda: handler._server and len(handler._server._open) == MAX_REQUESTS)
+        monkeypatch.setattr(listener, "CLIENT_TIMEOUT", 0.0)
+        assert "appmetrics_rejected" in fetch(handler.target())
 
 
 def test_it_ends_although_slow_clients_hold_all_it_has(serve: Callable[..., HttpHandler]) -> None:
     """The port is free, and no request is left."""
     handler = serve()
-    clients = [connected(handler) for _ in range(MAX_REQUESTS + 1)]
     server = handler._server
     assert server is not None
-    wait_for(lambda: len(server._open) == MAX_REQUESTS)
-    assert handler.stop(PATIENCE)
-    wait_for(lambda: not server._open)
-    again = serve((str(server.server_address[0]), int(server.server_address[1])))
-    assert "appmetrics_rejected" in fetch(again.target())
-    for client in clients:
-        client.close()
+    with connected(handler, MAX_REQUESTS + 1):
+        wait_for(lambda: len(server._open) == MAX_REQUESTS)
+        assert handler.stop(PATIENCE)
+        wait_for(lambda: not server._open)
+        again = serve((str(server.server_address[0]), int(server.server_address[1])))
+        assert "appmetrics_rejected" in fetch(again.target())
 
 
 def test_a_machine_without_threads_answers_again_when_there_are_some(
@@ -174,7 +178,7 @@ def test_a_machine_without_threads_answers_again_when_there_are_some(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_more_threads)
         for _ in range(MAX_REQUESTS + 1):
-            with connected(handler) as client, contextlib.suppress(ConnectionResetError):
+            with contextlib.suppress(ConnectionError), connected(handler) as client:
                 assert client.recv(1) == b""
     assert "appmetrics_rejected" in fetch(handler.target())
 

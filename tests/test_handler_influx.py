@@ -68,7 +68,9 @@ def lines(handler: InfluxHandler, pairs: Sequence[tuple[Series, Any]]) -> list[A
 
 def influx(**options: Any) -> InfluxHandler:
     """A handler with a database."""
-    return InfluxHandler(**{"name": "tested", "database": "test", **options})
+    return InfluxHandler(
+        **{"name": "tested", "timeout": servers.PATIENCE, "database": "test", **options}
+    )
 
 
 # -- the contract --------------------------------------------------------------
@@ -212,7 +214,7 @@ def http() -> Iterator[HttpTarget]:
 def deliver(handler: InfluxHandler, *values: float) -> None:
     """Deliver a gauge ``a.N`` for each value."""
     handler.put(batch([(Series(f"a.{n}"), value) for n, value in enumerate(values)]))
-    handler.flush()
+    handler.flush(servers.PATIENCE)
 
 
 def test_version_1_is_told_by_database(http: HttpTarget) -> None:
@@ -230,7 +232,7 @@ def test_version_1_is_told_by_database(http: HttpTarget) -> None:
     assert request.headers["Authorization"] == "Basic bWU6c2VjcmV0"
     assert request.headers["Content-Encoding"] == "gzip"
     assert "secret" not in repr(handler)
-    handler.stop()
+    handler.stop(servers.PATIENCE)
 
 
 def test_version_2_is_told_by_bucket(http: HttpTarget) -> None:
@@ -241,7 +243,7 @@ def test_version_2_is_told_by_bucket(http: HttpTarget) -> None:
     assert request.path == "/api/v2/write?org=me&bucket=shop&precision=ms"
     assert request.headers["Authorization"] == "Token T0"
     assert "Content-Encoding" not in request.headers
-    handler.stop()
+    handler.stop(servers.PATIENCE)
 
 
 def test_refused_lines_are_counted_and_not_sent_again(
@@ -255,7 +257,7 @@ def test_refused_lines_are_counted_and_not_sent_again(
     assert (handler.stats.sent, handler.stats.dropped) == (3, 1)
     assert len(http.requests) == 2
     assert "field type conflict" in caplog.text
-    handler.stop()
+    handler.stop(servers.PATIENCE)
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
@@ -266,7 +268,7 @@ def test_what_can_change_is_sent_again(http: HttpTarget, status: int) -> None:
     deliver(handler, 1)
     assert (handler.stats.sent, handler.stats.dropped, handler.waiting) == (0, 0, 1)
     assert f"HTTP {status}" in handler.stats.last_error
-    assert handler.stop()
+    assert handler.stop(servers.PATIENCE)
     assert handler.stats.sent == 1
     assert http.bodies[0] == http.bodies[1]
 
@@ -333,11 +335,11 @@ def test_influxd_takes_hostile_names(influxd: servers.Influxd) -> None:
     pairs: list[tuple[Series, Any]] = [(Series(f"n.{text}"), n) for n, text in enumerate(HOSTILE)]
     pairs += [(Series("l", (("a", text), ("b", str(n)))), n) for n, text in enumerate(HOSTILE)]
     handler.put(batch(pairs))
-    handler.flush()
+    handler.flush(servers.PATIENCE)
     assert handler.stats.errors == 0, handler.stats.last_error
     assert sorted(point["value"] for point in influxd.points("l")) == list(range(len(HOSTILE)))
     assert len(influxd.measurements()) == 1 + len(HOSTILE) - len(handler.left_out)
-    handler.stop()
+    handler.stop(servers.PATIENCE)
 
 
 def test_influxd_that_has_another_type_refuses_for_good(influxd: servers.Influxd) -> None:
@@ -349,7 +351,7 @@ def test_influxd_that_has_another_type_refuses_for_good(influxd: servers.Influxd
     assert (handler.stats.sent, handler.stats.dropped) == (1, 1)
     assert "field type conflict" in handler.stats.last_error
     assert [point["value"] for point in influxd.points("a.1")] == [2.5]
-    handler.stop()
+    handler.stop(servers.PATIENCE)
     foreign.hang_up()
 
 
@@ -360,7 +362,7 @@ def test_a_missing_database_keeps_the_samples(influxd: servers.Influxd) -> None:
     assert handler.waiting == 1
     assert "database not found" in handler.stats.last_error
     influxd.ask("CREATE DATABASE later")
-    assert handler.stop()
+    assert handler.stop(servers.PATIENCE)
     assert [point["value"] for point in influxd.points("a.0", "later")] == [1.5]
 
 

@@ -84,7 +84,7 @@ class TestSyslogNg(HandlerContract):
         self.server = syslog_ng
 
     def make_handler(self, tmp_path: Path) -> JsonHandler:
-        arguments = {"host": "127.0.0.1", "port": str(self.server.port)}
+        arguments = {"host": "127.0.0.1", "port": str(self.server.port), "timeout": str(PATIENCE)}
         return JsonHandler(to=TcpLinesHandler, arguments=arguments)
 
     def received(self) -> list[str]:

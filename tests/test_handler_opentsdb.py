@@ -37,7 +37,9 @@ def http() -> Iterator[HttpTarget]:
 
 def opentsdb(**options: Any) -> OpenTsdbHandler:
     """A handler on a host of a known name."""
-    return OpenTsdbHandler(**{"name": "tested", "host": "web1", **options})
+    return OpenTsdbHandler(
+        **{"name": "tested", "timeout": servers.PATIENCE, "host": "web1", **options}
+    )
 
 
 def points(
@@ -146,7 +148,7 @@ def test_whatever_comes_the_points_are_points(
 def deliver(handler: OpenTsdbHandler, *values: float) -> None:
     """Deliver a gauge ``a.N`` for each value."""
     handler.put(batch([(Series(f"a.{n}"), value) for n, value in enumerate(values)]))
-    handler.flush()
+    handler.flush(servers.PATIENCE)
 
 
 def test_refused_points_are_counted_and_not_sent_again(
@@ -168,7 +170,7 @@ def test_refused_points_are_counted_and_not_sent_again(
     assert "HTTP 400: no details" in handler.stats.last_error
     assert len(http.requests) == 2
     assert http.requests[0].path == "/api/put?details"
-    handler.stop()
+    handler.stop(servers.PATIENCE)
 
 
 @given(
@@ -193,7 +195,7 @@ def test_what_can_change_is_sent_again(http: HttpTarget, status: int) -> None:
     http.answers = [(status, b"not now")]
     deliver(handler, 1)
     assert (handler.stats.sent, handler.stats.dropped, handler.waiting) == (0, 0, 1)
-    assert handler.stop()
+    assert handler.stop(servers.PATIENCE)
     assert handler.stats.sent == 1
     assert http.bodies[0] == http.bodies[1]
 
@@ -235,11 +237,11 @@ def test_hostile_names_arrive(victoria_metrics: servers.VictoriaMetrics) -> None
     pairs: list[tuple[Series, Any]] = [(Series(f"n.{text}"), n) for n, text in enumerate(HOSTILE)]
     pairs += [(Series("l", (("a", text), ("b", str(n)))), n) for n, text in enumerate(HOSTILE)]
     handler.put(batch(pairs))
-    handler.flush()
+    handler.flush(servers.PATIENCE)
     assert handler.stats.errors == 0, handler.stats.last_error
     expected = 2 * len(HOSTILE) - len(handler.left_out)
     wait_for(lambda: len(victoria_metrics.series()) == expected, "all series")
-    handler.stop()
+    handler.stop(servers.PATIENCE)
 
 
 def test_an_outage_leaves_no_gap(victoria_metrics: servers.VictoriaMetrics) -> None:

@@ -25,7 +25,7 @@ from appmetrics.sharing import LEADER, Sharing
 from appmetrics.testing import World
 from appmetrics.testing.contract import HandlerContract
 from appmetrics.testing.rounds import HOSTILE, batch
-from fault_proxy import FAULTS, FaultProxy
+from fault_proxy import FAULTS, SILENT, FaultProxy
 from riemann_server import RiemannServer, Taken
 from servers import HOST, PATIENCE, Certificates
 
@@ -50,7 +50,11 @@ class TestTcp(HandlerContract):
 
     def make_handler(self, tmp_path: Path) -> RiemannHandler:
         return RiemannHandler(
-            port=self.server.port, protocol=self.protocol, leaving=False, ttl=10**9
+            port=self.server.port,
+            protocol=self.protocol,
+            timeout=PATIENCE,
+            leaving=False,
+            ttl=10**9,
         )
 
     def received(self) -> list[str]:
@@ -74,7 +78,8 @@ class TestTls(TestTcp):
             yield
 
     def make_handler(self, tmp_path: Path) -> RiemannHandler:
-        return RiemannHandler(port=self.server.port, tls=True, leaving=False, ttl=10**9, **self.own)
+        options = {"timeout": PATIENCE, "leaving": False, "ttl": 10**9, **self.own}
+        return RiemannHandler(port=self.server.port, tls=True, **options)
 
 
 @pytest.fixture
@@ -102,8 +107,8 @@ def handler(world: World, server: RiemannServer) -> RiemannHandler:
 
 def attached(world: World, server: RiemannServer, **options: Any) -> RiemannHandler:
     """A handler that ships all of a world but appmetrics' own metrics."""
-    options = {"event_host": "web1", "port": server.port, "jitter": lambda: 0.0, **options}
-    made = RiemannHandler(filters=[_not_ours], **options)
+    usual = {"event_host": "web1", "port": server.port, "timeout": PATIENCE, "jitter": lambda: 0.0}
+    made = RiemannHandler(filters=[_not_ours], **usual | options)
     world.meter().add_handler(made)
     world.advance()
     server.events.clear()
@@ -398,11 +403,11 @@ def test_targets() -> None:
 
 def test_checking_finds_out_whether_it_is_a_riemann(riemann: RiemannServer) -> None:
     """Something else that listens is told; nothing is sent."""
-    RiemannHandler(port=riemann.port).check()
+    RiemannHandler(port=riemann.port, timeout=PATIENCE).check()
     RiemannHandler(port=riemann.port, protocol="udp").check()
     assert riemann.events == []
     with faulty(garbage) as port, pytest.raises(ConnectionError, match="no Riemann"):
-        RiemannHandler(port=port).check()
+        RiemannHandler(port=port, timeout=PATIENCE).check()
 
 
 # -- the end
@@ -468,7 +473,8 @@ def test_only_the_last_of_a_group_says_goodbye(tmp_path: Path, riemann: RiemannS
         world = World()
         sharing = Sharing(world.hierarchy, str(tmp_path / "shared"), LEADER)
         world.reporter = Reporter(world.hierarchy, sharing)
-        world.meter().add_handler(RiemannHandler(port=riemann.port, filters=[_not_ours]))
+        handler = RiemannHandler(port=riemann.port, timeout=PATIENCE, filters=[_not_ours])
+        world.meter().add_handler(handler)
         world.meter().counter("orders").inc()
         world.advance(10)
         members.append(world)
@@ -648,6 +654,7 @@ def test_faults_lose_nothing_that_is_news(
     assert handler.stats.dropped == 0
     assert memory.last("g0").value == 2
     server.start()
+    handler.timeout = PATIENCE
     world.advance(10)
     assert [event.metric for event in server.events] == [2] * 300
     assert {event.time for event in server.events} == {world.clock.time()}
@@ -661,12 +668,15 @@ def test_faults_of_the_network_lose_nothing_that_is_news(
     event of a series after a newer one."""
     gauges = [world.meter().gauge(f"g{index}") for index in range(50)]
     with FaultProxy(server.port) as proxy:
-        handler = attached(world, server, port=proxy.port, timeout=0.2)
+        handler = attached(world, server, port=proxy.port)
         for number in range(6):
             if number == 2:
                 proxy.break_(fault)
+                # What is passed on comes, on a busy machine slowly: it is not to be given up.
+                handler.timeout = 0.2 if fault in SILENT else PATIENCE
             if number == 5:
                 proxy.mend()
+                handler.timeout = PATIENCE
             for gauge in gauges:
                 gauge.set(number)
             world.advance(10)
@@ -722,9 +732,12 @@ def test_a_hanging_riemann_holds_up_nobody() -> None:
     """While its worker waits for an answer, rounds are handed over and others get theirs."""
     world = World()
     memory = MemoryHandler()
-    with faulty(silent) as port:
+    stopped: list[bool] = []
+    with contextlib.ExitStack() as stack, faulty(silent) as port:
         handler = RiemannHandler(port=port, timeout=60.0, leaving=False, clock=world.clock)
         handler.start()
+        # Its worker ends with the connection, since `faulty` closes it.
+        stack.callback(lambda: stopped.append(handler.stop(PATIENCE)))
         gauge = world.meter().gauge("g")
         world.meter().add_handler(handler)
         world.meter().add_handler(memory)
@@ -734,8 +747,7 @@ def test_a_hanging_riemann_holds_up_nobody() -> None:
             world.reporter.run_due()
         assert memory.last("g").value == 19
         assert handler.queued
-        # The worker ends with the connection, since `faulty` closes it.
-    assert handler.stop(PATIENCE)
+    assert stopped == [True]
 
 
 def test_a_child_process_has_a_connection_of_its_own(world: World, server: RiemannServer) -> None:
@@ -772,6 +784,7 @@ handlers = riemann
 class = riemann
 host = {host}
 port = {port}
+timeout = 60
 event_host = web1
 tags = prod, web
 attributes = team=shop

@@ -259,9 +259,13 @@ def test_a_forked_child_leaves_its_parents_file_alone(spool: Spool, path: Path) 
     spool.append(payloads("a"), "oldest")
     pid = os.fork()
     if not pid:
-        spool.abandon()
-        own = Spool(str(path), ROOM)
-        os._exit(0 if own.append(payloads("b"), "oldest") and own.path == f"{path}.1" else 1)
+        good = False
+        try:
+            spool.abandon()
+            own = Spool(str(path), ROOM)
+            good = own.append(payloads("b"), "oldest") == 1 and own.path == f"{path}.1"
+        finally:
+            os._exit(0 if good else 1)
     assert os.waitpid(pid, 0)[1] == 0
     assert spool.append(payloads("c"), "oldest") == 1
     assert drained(spool) == ["a", "c"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import socket
@@ -53,9 +54,7 @@ class TestStatsdOverUdp(HandlerContract):
 
     def make_handler(self, tmp_path: Path) -> StatsdHandler:
         """A handler that sends to the listener."""
-        return StatsdHandler(
-            name="tested", host=HOST, port=self.listener.port, protocol=self.protocol
-        )
+        return to(self.listener, host=HOST, protocol=self.protocol)
 
     def received(self) -> Sequence[str]:
         """The lines that came."""
@@ -71,7 +70,7 @@ class TestStatsdOverTcp(TestStatsdOverUdp):
 def sent(handler: StatsdHandler, listener: Listener, pairs: Sequence[Any], count: int) -> list[str]:
     """The lines that a round becomes, of which there are ``count``."""
     handler.put(batch(pairs))
-    handler.stop()
+    handler.stop(servers.PATIENCE)
     wait_for(lambda: len(listener.lines) >= count, f"{count} lines")
     assert handler.stats.errors == 0, handler.stats.last_error
     return listener.lines
@@ -79,7 +78,7 @@ def sent(handler: StatsdHandler, listener: Listener, pairs: Sequence[Any], count
 
 def to(listener: Listener, **options: Any) -> StatsdHandler:
     """A handler that sends to a listener."""
-    return StatsdHandler(name="tested", port=listener.port, **options)
+    return StatsdHandler(name="tested", port=listener.port, timeout=servers.PATIENCE, **options)
 
 
 def test_every_kind_has_its_line(listener: Listener) -> None:
@@ -156,9 +155,11 @@ def test_observed_values_leave_without_a_round(listener: Listener) -> None:
     handler = to(listener, tags=True)
     sink = handler.observer(Series("a", (("b", "c"),), "histogram"))
     handler.start()
-    sink(2)
-    wait_for(lambda: listener.lines == ["a:2|h|#b:c"], "the line")
-    assert handler.stop(servers.PATIENCE)
+    try:
+        sink(2)
+        wait_for(lambda: listener.lines == ["a:2|h|#b:c"], "the line")
+    finally:
+        assert handler.stop(servers.PATIENCE)
 
 
 def test_a_share_of_the_measurements_says_so(listener: Listener) -> None:
@@ -168,7 +169,7 @@ def test_a_share_of_the_measurements_says_so(listener: Listener) -> None:
     handler.start()
     for _ in range(1000):
         sink(0.001)
-    handler.stop()
+    assert handler.stop(servers.PATIENCE)
     wait_for(lambda: listener.lines, "lines")
     assert set(listener.lines) == {"a:1.0|ms|@0.5"}
     assert 300 < handler.stats.sent < 700
@@ -181,7 +182,7 @@ def test_more_measurements_than_fit_are_dropped_and_counted(listener: Listener) 
     for _ in range(25):
         sink(1)
     handler.start()
-    handler.stop()
+    assert handler.stop(servers.PATIENCE)
     wait_for(lambda: len(listener.lines) == 10, "what fitted")
     assert (handler.stats.sent, handler.stats.dropped) == (10, 15)
 
@@ -215,7 +216,7 @@ def test_silence_of_a_daemon_is_noticed_on_loopback() -> None:
         late.bind((HOST, port))
         late.settimeout(servers.PATIENCE)
         clock.advance(10)
-        handler.stop()
+        handler.stop(servers.PATIENCE)
         received = [packet for packet in (late.recv(999), late.recv(999)) if packet.strip()]
     assert received == [b"a:5|c"]
     assert handler.stats.dropped == 0
@@ -223,22 +224,22 @@ def test_silence_of_a_daemon_is_noticed_on_loopback() -> None:
 
 def test_a_daemon_that_comes_back_is_connected_again() -> None:
     """Over TCP an ended connection is noticed before anything is written to it."""
-    listener = Listener("tcp")
-    handler = to(listener, protocol="tcp")
-    handler.put(batch([(Series("a"), 1)]))
-    handler.flush()
-    wait_for(lambda: listener.lines == ["a:1|g"], "the first line")
-    port = listener.port
-    connection = handler._wire._socket
-    assert connection is not None
-    connection.shutdown(socket.SHUT_WR)
-    wait_for(lambda: connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"", "the end")
-    handler.put(batch([(Series("b"), 2)]))
-    handler.flush()
-    wait_for(lambda: listener.lines == ["a:1|g", "b:2|g"], "the second line")
-    assert listener.port == port
-    handler.stop()
-    listener.close()
+    with contextlib.closing(Listener("tcp")) as listener:
+        handler = to(listener, protocol="tcp")
+        handler.put(batch([(Series("a"), 1)]))
+        handler.flush()
+        wait_for(lambda: listener.lines == ["a:1|g"], "the first line")
+        port = listener.port
+        connection = handler._wire._socket
+        assert connection is not None
+        connection.shutdown(socket.SHUT_WR)
+        peek = socket.MSG_PEEK | socket.MSG_DONTWAIT
+        wait_for(lambda: connection.recv(1, peek) == b"", "the end")
+        handler.put(batch([(Series("b"), 2)]))
+        handler.flush()
+        wait_for(lambda: listener.lines == ["a:1|g", "b:2|g"], "the second line")
+        assert listener.port == port
+        handler.stop(servers.PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,13 @@ def test_whatever_comes_the_lines_are_lines(
 def test_statsd_takes_it_all(statsd: servers.Statsd, protocol: str) -> None:
     """Counts, gauges, single timings and extreme numbers are what statsd has in the end."""
     world = World()
-    handler = StatsdHandler(name="tested", port=statsd.port, protocol=protocol, clock=world.clock)
+    handler = StatsdHandler(
+        name="tested",
+        port=statsd.port,
+        protocol=protocol,
+        timeout=servers.PATIENCE,
+        clock=world.clock,
+    )
     handler.check()
     world.meter().add_handler(handler)
     meter = world.meter("shop")
@@ -309,13 +316,14 @@ def test_statsd_takes_it_all(statsd: servers.Statsd, protocol: str) -> None:
     assert handler.stats.errors == 0, handler.stats.last_error
 
     def arrived() -> bool:
-        counters = statsd.kept("counters")
-        return bool(counters.get("shop.orders.de") == 3.1)
+        counters, gauges = statsd.kept("counters"), statsd.kept("gauges")
+        assert counters.get("shop.orders.de") == 3.1
+        found = {name: gauges.get(f"shop.{name}") for name in extremes}
+        assert found == {**extremes, "low": -7}
+        assert statsd.kept("timers").get("shop.render") == [320, 1500]
+        return True
 
-    wait_for(arrived, "the counts")
-    gauges = statsd.kept("gauges")
-    assert {name: gauges[f"shop.{name}"] for name in extremes} == {**extremes, "low": -7}
-    assert statsd.kept("timers")["shop.render"] == [320, 1500]
+    wait_for(arrived, "all numbers")
     assert statsd.kept("counters")["statsd.bad_lines_seen"] == 0
 
 
@@ -340,6 +348,7 @@ def test_statsd_restarted_gets_the_sum(
         name="tested",
         port=statsd.port,
         protocol="tcp",
+        timeout=servers.PATIENCE,
         clock=world.clock,
         jitter=lambda: 1.0,
     )

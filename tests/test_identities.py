@@ -209,6 +209,7 @@ def calls_of(work: Callable[[], object]) -> int:
         nonlocal calls
         calls += event == "call"
 
+    gc.collect()  # so that no other test's garbage has a say
     sys.setprofile(count)
     try:
         work()

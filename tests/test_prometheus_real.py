@@ -125,24 +125,32 @@ def test_prometheus_reads_both_formats(
     def both(*numbers: float) -> dict[str, list[float]]:
         return {"text": list(numbers), "openmetrics": list(numbers)}
 
-    wait_for(lambda: values("up") == both(1), "both scrapes")
     _, body = DOCUMENTS["/text"]
     lines = [line for line in body.split(b"\n") if line and not line.startswith(b"#")]
-    assert values("scrape_samples_scraped") == both(len(lines))
-    assert values("scrape_samples_post_metric_relabeling") == both(len(lines))
-    assert values('shop_orders_total{shop="de"}') == both(12)
-    assert values("shop_orders_total") == both(12, 30)
-    assert values("shop_load_ratio") == both(0.1)
-    assert values("shop_debt") == both(-1e20)
-    assert values("shop_render_seconds_count") == both(200)
-    assert values("shop_render_seconds_sum") == both(RENDERED.sum)
-    assert values('shop_render_seconds_bucket{le="+Inf"}') == both(200)
-    assert values('shop_render_seconds_bucket{le="0.25"}') == both(*RENDERED.below([0.25]))
-    assert values("shop_database == 1") == both(1)
-    assert values('shop_database{shop_database="critical"}') == both(1)
-    assert values("count(odd_total) by (job)") == both(len(WORST))
-    assert values('odd_total{text=~"(?s)a.b 1.c"}') == both(1)
-    for percent in (0.5, 0.9, 0.99):
-        found = values(f"histogram_quantile({percent}, shop_render_seconds_bucket)")
-        assert found == {job: [pytest.approx(quantile(percent))] for job in ("text", "openmetrics")}
-        assert math.isfinite(quantile(percent))
+
+    def right() -> bool:
+        assert values("up") == both(1)
+        assert values("scrape_samples_scraped") == both(len(lines))
+        assert values("scrape_samples_post_metric_relabeling") == both(len(lines))
+        assert values('shop_orders_total{shop="de"}') == both(12)
+        assert values("shop_orders_total") == both(12, 30)
+        assert values("shop_load_ratio") == both(0.1)
+        assert values("shop_debt") == both(-1e20)
+        assert values("shop_render_seconds_count") == both(200)
+        assert values("shop_render_seconds_sum") == both(RENDERED.sum)
+        assert values('shop_render_seconds_bucket{le="+Inf"}') == both(200)
+        assert values('shop_render_seconds_bucket{le="0.25"}') == both(*RENDERED.below([0.25]))
+        assert values("shop_database == 1") == both(1)
+        assert values('shop_database{shop_database="critical"}') == both(1)
+        assert values("count(odd_total) by (job)") == both(len(WORST))
+        assert values('odd_total{text=~"(?s)a.b 1.c"}') == both(1)
+        for percent in (0.5, 0.9, 0.99):
+            found = values(f"histogram_quantile({percent}, shop_render_seconds_bucket)")
+            assert found == {
+                job: [pytest.approx(quantile(percent))] for job in ("text", "openmetrics")
+            }
+            assert math.isfinite(quantile(percent))
+        return True
+
+    # A scrape that was too slow, on a busy machine, takes all away for a second.
+    wait_for(right, "the values of both scrapes")

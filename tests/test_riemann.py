@@ -42,7 +42,7 @@ def parsed(data: bytes) -> Any:
 )
 def test_numbers_arrive_unchanged(riemann: RiemannServer, value: float) -> None:
     """Integers of 64 bits and doubles are the same at the other end, of the same type."""
-    with Client(port=riemann.port) as client:
+    with Client(port=riemann.port, timeout=PATIENCE) as client:
         client.send(Event("h", "s", metric=value))
         (found,) = client.query('service = "s"')
     for arrived in (riemann.event("s").metric, found.metric):
@@ -142,9 +142,11 @@ def test_nothing_stays_behind() -> None:
 def test_bernhards_own_client_works_with_our_messages(riemann: RiemannServer) -> None:
     """It is all of bernhard: its client sends and asks with its own transport."""
     client = _bernhard.Client(HOST, riemann.port)
-    assert client.send({"host": "h", "service": "s", "metric": 1.5, "attributes": {"k": 1}})
-    assert [event.metric for event in client.query("true")] == [1.5]
-    client.disconnect()
+    try:
+        assert client.send({"host": "h", "service": "s", "metric": 1.5, "attributes": {"k": 1}})
+        assert [event.metric for event in client.query("true")] == [1.5]
+    finally:
+        client.disconnect()
 
 
 def test_a_missing_bernhard_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +162,7 @@ def test_a_missing_bernhard_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPa
 def test_events_and_mappings_are_sent(riemann: RiemannServer) -> None:
     """All fields arrive, whichever way an event is given."""
     event = Event("h", "s", "ok", 1, 5.25, 30.0, "text", ("a", "b"), {"k": "v"})
-    with Client(port=riemann.port) as client:
+    with Client(port=riemann.port, timeout=PATIENCE) as client:
         client.send(event, event._replace(service="t")._asdict())
         client.send()
     assert riemann.services == ["s", "t"]
@@ -171,7 +173,7 @@ def test_events_and_mappings_are_sent(riemann: RiemannServer) -> None:
 def test_queries_find_events(riemann: RiemannServer) -> None:
     """A query gives the events of the index as they are."""
     event = Event("h", "api in", "ok", 0.1, ttl=30.0, tags=("a",), attributes={"k": "v"})
-    with Client(port=riemann.port) as client:
+    with Client(port=riemann.port, timeout=PATIENCE) as client:
         client.send(event, Event("h", "other"))
         (found,) = client.query('service =~ "api %" and tagged "a"')
         assert client.query("false") == []
@@ -181,7 +183,7 @@ def test_queries_find_events(riemann: RiemannServer) -> None:
 
 def test_a_bad_query_is_told_in_riemanns_words(riemann: RiemannServer) -> None:
     """And the connection goes on."""
-    with Client(port=riemann.port) as client:
+    with Client(port=riemann.port, timeout=PATIENCE) as client:
         with pytest.raises(Refused, match="parse error"):
             client.query('host="a"')
         assert client.query("true") == []
@@ -191,7 +193,7 @@ def test_a_bad_query_is_told_in_riemanns_words(riemann: RiemannServer) -> None:
 def test_a_refusal_is_an_error_with_its_text(riemann: RiemannServer) -> None:
     """Also among messages that are taken."""
     riemann.refuse = lambda event: "no such team" if event.service == "bad" else ""
-    with Client(port=riemann.port) as client:
+    with Client(port=riemann.port, timeout=PATIENCE) as client:
         with pytest.raises(Refused, match="no such team"):
             client.send(Event(service="bad"))
         parts = [events.encoded(Event(service=name)) for name in ("a", "bad", "b")]
@@ -201,7 +203,7 @@ def test_a_refusal_is_an_error_with_its_text(riemann: RiemannServer) -> None:
 
 def test_many_messages_are_under_way_at_once(riemann: RiemannServer) -> None:
     """More messages than fit the window are answered each, in order, over one connection."""
-    with Client(port=riemann.port) as client:
+    with Client(port=riemann.port, timeout=PATIENCE) as client:
         parts = [events.encoded(Event(service=f"s{index}")) for index in range(100)]
         assert list(client.send_messages(parts)) == [""] * 100
     assert riemann.services == [f"s{index}" for index in range(100)]
@@ -210,7 +212,7 @@ def test_many_messages_are_under_way_at_once(riemann: RiemannServer) -> None:
 
 def test_a_connection_that_ended_meanwhile_is_made_anew(riemann: RiemannServer) -> None:
     """A Riemann that was restarted between two calls is no error."""
-    with Client(port=riemann.port) as client:
+    with Client(port=riemann.port, timeout=PATIENCE) as client:
         client.send(Event(service="a"))
         riemann.stop()
         riemann.start()
@@ -222,7 +224,7 @@ def test_a_connection_that_ended_meanwhile_is_made_anew(riemann: RiemannServer) 
 def test_exchanges_that_are_abandoned_leave_no_answers(riemann: RiemannServer) -> None:
     """Who stops in the middle closes the connection: the next answer is that of the next call."""
     riemann.refuse = lambda event: event.service or ""
-    with Client(port=riemann.port) as client:
+    with Client(port=riemann.port, timeout=PATIENCE) as client:
         outcomes = client.send_messages([events.encoded(Event(service=n)) for n in "abc"])
         assert next(outcomes) == "a"
         outcomes.close()  # type: ignore[attr-defined]
@@ -232,7 +234,7 @@ def test_exchanges_that_are_abandoned_leave_no_answers(riemann: RiemannServer) -
 def test_datagrams_and_what_is_too_large_for_one(riemann: RiemannServer) -> None:
     """Over UDP, what does not fit a datagram goes over TCP."""
     large = Event(service="large", description="x" * MAX_DATAGRAM)
-    with Client(port=riemann.port, protocol="udp") as client:
+    with Client(port=riemann.port, protocol="udp", timeout=PATIENCE) as client:
         client.send(*(Event(service=f"small{index}") for index in range(100)), large)
         assert client.query('service = "large"')
     wait_for(lambda: len(riemann.events) == 101, "the datagrams")
@@ -254,18 +256,25 @@ def test_messages_are_packed_up_to_a_limit() -> None:
 def peer(behaviour: Callable[[socket.socket], None]) -> Iterator[int]:
     """The port of a server that treats its only connection so, and then closes it."""
     with socket.create_server((HOST, 0)) as listener:
+        open_ones = [listener]
 
         def serve() -> None:
             with contextlib.suppress(OSError):
                 connection, _ = listener.accept()
+                open_ones.append(connection)
                 with connection:
                     behaviour(connection)
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1]
-        listener.close()
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            # Closed alone, nobody who waits for them would wake.
+            for each in open_ones:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def answers(data: bytes) -> Callable[[socket.socket], None]:
@@ -281,7 +290,7 @@ def answers(data: bytes) -> Callable[[socket.socket], None]:
 
 def failing(port: int, **options: Any) -> Any:
     """The error of sending one event, after which the client works on another server."""
-    with Client(port=port, **options) as client:
+    with Client(port=port, **{"timeout": PATIENCE, **options}) as client:
         with pytest.raises(OSError, match=r".") as caught:
             client.send(Event(service="s"))
         assert client._tcp.connection is None
@@ -373,7 +382,7 @@ def test_no_answer_of_any_kind_breaks_the_client(answered: list[bytes], query: b
         connection.sendall(data)
 
     refusals = contextlib.suppress(OSError, Refused)
-    with peer(behave) as port, Client(port=port) as client, refusals:
+    with peer(behave) as port, Client(port=port, timeout=PATIENCE) as client, refusals:
         found = client.query("true") if query else client.send(Event(service="s"))
         assert not query or all(isinstance(event, Event) for event in found)
 
@@ -387,7 +396,7 @@ def test_no_bytes_of_any_kind_break_the_client(data: bytes) -> None:
         connection.sendall(data)
 
     refusals = contextlib.suppress(OSError, Refused)
-    with peer(behave) as port, Client(port=port) as client, refusals:
+    with peer(behave) as port, Client(port=port, timeout=PATIENCE) as client, refusals:
         client.send(Event(service="s"))
 
 
@@ -399,7 +408,7 @@ def test_tls_with_a_certificate_of_our_own(certificates: Callable[..., Certifica
     own = Tls(*certificates("client"))
     with RiemannServer(tls=certificates("server")) as riemann:
         for host in ("localhost", HOST):
-            with Client(host, riemann.port, tls=own) as client:
+            with Client(host, riemann.port, tls=own, timeout=PATIENCE) as client:
                 client.send(Event(service=host))
                 client.send(Event(service="again"))
                 assert client.query(f'service = "{host}"')
@@ -413,7 +422,9 @@ def test_tls_checks_whose_certificate_it_is(certificates: Callable[..., Certific
     with RiemannServer(tls=certificates("server", "DNS:elsewhere.example")) as riemann:
         for tls in (own, Tls(certfile=own.certfile, keyfile=own.keyfile)):
             with pytest.raises(ssl.SSLCertVerificationError):
-                Client("localhost", riemann.port, tls=tls).send(Event(service="s"))
+                Client("localhost", riemann.port, tls=tls, timeout=PATIENCE).send(
+                    Event(service="s")
+                )
         assert riemann.events == []
 
 
@@ -422,7 +433,9 @@ def test_tls_without_a_certificate_is_refused(certificates: Callable[..., Certif
     authority = certificates("client").cafile
     with RiemannServer(tls=certificates("server")) as riemann:
         with pytest.raises(OSError, match=r"."):
-            Client("localhost", riemann.port, tls=Tls(authority)).send(Event(service="s"))
+            Client("localhost", riemann.port, tls=Tls(authority), timeout=PATIENCE).send(
+                Event(service="s")
+            )
         assert riemann.events == []
 
 
