@@ -22,6 +22,7 @@ import servers
 from appmetrics import reporter
 from appmetrics.sharing.folder import default_folder
 from appmetrics.testing import World
+from appmetrics.testing.contract import HandlerContract
 from riemann_server import RiemannServer
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("here")
 # Nor a round: a callback's thread may have to wait for its turn.
 reporter.CALLBACK_TIMEOUT = servers.PATIENCE
+HandlerContract.wait = servers.PATIENCE
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects

@@ -39,7 +39,7 @@ class HandlerContract:
     ``wait`` is the longest that a target may take to show what was sent, in seconds.
     """
 
-    wait = 60.0
+    wait = 10.0
     handler: Any
 
     # -- to override ---------------------------------------------------------
