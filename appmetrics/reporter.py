@@ -349,9 +349,12 @@ class Reporter:
     def after_request(self) -> None:
         """Called after each request, for servers where no thread of ours runs in between:
         what other processes are to see of this one is brought up to date here."""
-        late = self.clock.monotonic() - self._refreshed > 2 * self.interval
+        now = self.clock.monotonic()
+        late = now - self._refreshed > 2 * self.interval
         if late and self.sharing.wanted and self._lock.acquire(blocking=False):
             try:
+                # Whatever comes of it: joining may take a moment, and not that of each request.
+                self._refreshed = now
                 self.sharing.catch_up()
                 if self.sharing.joined:
                     self._refresh()

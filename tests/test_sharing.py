@@ -337,6 +337,9 @@ def test_where_no_threads_run_a_later_request_makes_up_for_the_first(
     assert not member.sharing.joined  # which is the matter of the reporter's thread
     monkeypatch.setattr("appmetrics.sharing.surroundings.threads_run", lambda: False)
     member.reporter.after_request()
+    assert not member.sharing.joined  # not at every request: it may take a moment
+    clock.advance(3 * member.reporter.interval)
+    member.reporter.after_request()
     assert member.sharing.joined
     assert member.page()["shop.orders"] == 3
     member.die()
