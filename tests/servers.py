@@ -34,8 +34,6 @@ HOST = "127.0.0.1"
 #: Seconds that a test waits, at the most, for what is to happen. Nothing takes so long but
 #: a failure, or a machine that is busy with much else: it is no measure of anything.
 PATIENCE = 60.0
-#: The ports that `free_port` has given.
-_given: set[int] = set()
 
 HOW_TO_INSTALL = {
     "carbon": "pip install carbon whisper (from Python 3.12 on: apt-get install graphite-carbon)",

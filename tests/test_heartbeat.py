@@ -26,6 +26,7 @@ from servers import (
     need_module,
     untraced,
     wait_for,
+    whole_lines,
 )
 
 TESTS = Path(__file__).parent
@@ -115,9 +116,8 @@ def test_two_middlewares_have_one(world: World) -> None:
 
 
 def lines_in(file: Path) -> list[dict[str, Any]]:
-    """The heartbeats in a file that is being written; its last line may not be whole yet."""
-    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-    return [json.loads(line) for line in lines if '"appserver"' in line and line.endswith("}\n")]
+    """The heartbeats in a file that is being written."""
+    return [json.loads(line) for line in whole_lines(file) if '"appserver"' in line]
 
 
 def said_by(file: Path) -> Counter[int]:
