@@ -350,14 +350,16 @@ class Reporter:
         """Called after each request, for servers where no thread of ours runs in between:
         what other processes are to see of this one is brought up to date here."""
         now = self.clock.monotonic()
-        late = now - self._refreshed > 2 * self.interval
-        if late and self.sharing.wanted and self._lock.acquire(blocking=False):
+        if now - self._refreshed <= 2 * self.interval or not self.sharing.wanted:
+            return
+        # Not while holding the lock, see `Hierarchy.complain`: it may log.
+        self.sharing.catch_up()
+        if not self.sharing.joined:
+            # The next time: claiming may take a moment, and not that of each request.
+            self._refreshed = now
+        elif self._lock.acquire(blocking=False):
             try:
-                # Whatever comes of it: joining may take a moment, and not that of each request.
-                self._refreshed = now
-                self.sharing.catch_up()
-                if self.sharing.joined:
-                    self._refresh()
+                self._refresh()
             finally:
                 self._lock.release()
 

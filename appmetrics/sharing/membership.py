@@ -231,12 +231,9 @@ class Sharing:
             self._complain(error)
 
     def catch_up(self) -> None:
-        """After requests, where no thread calls `step`: join, if others were claiming at the
-        first one, and share what was left for later. Never raises."""
+        """After a request: the `step`, where no thread makes it in between. Never raises."""
         if not surroundings.threads_run():
-            self.join()
-            if self._slot is not None:
-                self._slot.tidy()
+            self.step()
 
     def _may_lead(self) -> bool:
         if self.is_sidecar:
